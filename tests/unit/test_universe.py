@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from cobra.flux_analysis import find_blocked_reactions
 from cobra.io import load_model, write_sbml_model
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, eye_array
+from scipy.sparse.linalg import splu
 
 from gemforest.errors import InputError
 from gemforest.universe import (
@@ -114,8 +115,6 @@ def test_coupled_reactions_keep_their_ratio_in_every_steady_state(gramneg: Unive
     matrix = gramneg.network.stoichiometry
     assert not gramneg.blocked.any()
     rng = np.random.default_rng(3)
-    from scipy.sparse.linalg import splu
-    from scipy.sparse import eye_array
 
     # Projection of a random vector on the null space, refined: w - S'(SS' + eps)^-1 S w.
     solver = splu((matrix @ matrix.T + 1e-9 * eye_array(matrix.shape[0])).tocsc())

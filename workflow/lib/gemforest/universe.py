@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -462,7 +463,7 @@ def _write(universe: Universe, path: Path) -> None:
     network = universe.network
     texts = {name: _SEPARATOR.join(getattr(network, name)) for name in _TEXTS}
     texts |= {"network_id": network.network_id, "digest": universe.digest}
-    arrays = {name: np.frombuffer(text.encode(), dtype=np.uint8) for name, text in texts.items()}
+    arrays: dict[str, Any] = {name: np.frombuffer(text.encode(), dtype=np.uint8) for name, text in texts.items()}
     arrays["charges"] = np.array([math.nan if c is None else float(c) for c in network.charges])
     matrix = network.stoichiometry
     arrays |= {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
