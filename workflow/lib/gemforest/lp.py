@@ -170,7 +170,7 @@ class LinearProgram:
 
         self.settings = settings or Settings()
         self._is_mip = integer is not None and len(integer) > 0
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()  # its stubs lack half of its methods
         self._configure()
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = columns, rows
