@@ -1,7 +1,7 @@
 """Gene-protein-reaction rules: text such as `(b0001 and b0002) or b0003` as a tree, and what a lost gene does to it.
 
 A gene id is everything between two operators, so that ids such as `a b|c` or `NP_001.1` need no care; an id that holds
-a parenthesis, a double quote or the words `and`/`or` is written in double quotes (`quoted_gene`).
+a parenthesis, a double quote or the words `and`/`or` is written in double quotes, a double quote in it doubled.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Gate:
 Rule = Gate | str
 _MAX_DEPTH = 100
 _TOKEN = re.compile(
-    r'\s*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>[^"]*)"'
+    r'\s*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"]|"")*)"'
     r'|(?P<operator>(?i:and|or)(?=[\s()"]|$))'
-    r'|(?P<gene>[^()"\s](?:[^()"]*?[^()"\s])?(?=\s*(?:[()"]|$)|\s+(?i:and|or)(?:[\s()"]|$))))\s*'
+    r'|(?P<gene>[^()"\s](?:[^()"]*?[^()"\s])??(?=\s*(?:[()"]|$)|\s+(?i:and|or)(?:[\s()"]|$))))\s*'
 )
 
 
@@ -57,7 +57,8 @@ def parse_gpr(text: str) -> Rule | None:
         elif match["operator"]:
             frames[-1].append(_Operator(match["operator"].lower()))
         else:
-            frames[-1].append(match["quoted"] if match["quoted"] is not None else match["gene"])
+            quoted = match["quoted"]
+            frames[-1].append(match["gene"] if quoted is None else quoted.replace('""', '"'))
     if len(frames) != 1:
         raise ValueError(f"a parenthesis is never closed: {text[:200]!r}")
     return _reduced(frames[0], text)
@@ -105,14 +106,14 @@ def gpr_text(rule: Rule | None) -> str:
     )
 
 
-_NEEDS_QUOTES = re.compile(r"[()]|(?i:\b(?:and|or)\b)|^\s|\s$|^$")
+_NEEDS_QUOTES = re.compile(r'[()"]|(?i:\b(?:and|or)\b)|^\s|\s$|^$')
 
 
 def quoted_gene(gene: str) -> str:
-    """A gene id as it stands in a rule; ValueError for one with a double quote."""
-    if '"' in gene:
-        raise ValueError(f"a gene id must not hold a double quote: {gene!r}")
-    return f'"{gene}"' if _NEEDS_QUOTES.search(gene) else gene
+    """A gene id as it stands in a rule."""
+    if not _NEEDS_QUOTES.search(gene):
+        return gene
+    return '"' + gene.replace('"', '""') + '"'
 
 
 def genes_of(rule: Rule | None) -> frozenset[str]:
