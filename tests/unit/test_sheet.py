@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gemforest.errors import InputError
-from gemforest.sheet import SheetError, local_path, read_sheet, suggested_id
+from gemforest.sheet import SheetError, carveme_sample, local_source, read_sheet, suggested_id
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,9 +173,21 @@ def test_a_suggested_id_is_a_valid_id(tmp_path_factory, text):
 
 
 def test_a_local_source_lies_beside_the_sheet_or_in_the_project(tmp_path):
-    sheet = tmp_path / "config" / "genomes.tsv"
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "a.faa").touch()
-    assert local_path("a.faa", sheet, tmp_path) == tmp_path / "config" / "a.faa"
-    assert local_path("b.faa", sheet, tmp_path) == tmp_path / "b.faa"
-    assert local_path("/data/c.faa", sheet, tmp_path) == Path("/data/c.faa")
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "a.faa").touch()
+    (tmp_path / "b.faa").touch()
+    assert local_source("a.faa", config, tmp_path) == config / "a.faa"
+    assert local_source("b.faa", config, tmp_path) == tmp_path / "b.faa"
+    assert local_source("b.faa", config) == config / "b.faa"
+    assert local_source("none.faa", config, tmp_path) == config / "none.faa"
+    assert (
+        local_source("/data/c.faa", config, tmp_path)
+        == local_source("file:///data/c.faa", config)
+        == Path("/data/c.faa")
+    )
+    assert local_source("GCF_000005845.2", config) is local_source("https://host/a.faa", config) is None
+
+
+def test_a_carveme_source_is_a_file_of_the_installed_package():
+    assert carveme_sample("carveme:Ecoli_K12_MG1655").read_text().startswith(">b0001")

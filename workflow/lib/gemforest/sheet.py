@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -413,8 +414,20 @@ def _notes(genomes: pa.Table) -> list[str]:
     return notes
 
 
-def local_path(source: str, sheet: Path, project: Path) -> Path:
-    """Where a local source lies: relative to the sheet's folder, else to the project; absolute paths as they are."""
+def carveme_sample(source: str) -> Path:
+    """The proteome of the installed carveme package that `carveme:NAME` means; it need not exist."""
+    return Path(str(files("carveme") / "data" / "benchmark" / "fasta" / f"{source.removeprefix('carveme:')}.faa"))
+
+
+def local_source(source: str, sheet_folder: Path, project: Path | None = None) -> Path | None:
+    """Where a local source lies: relative to the sheet's folder, else to the project; None for sources of other kinds.
+
+    The file need not exist; the path is then the one beside the sheet.
+    """
+    if any(re.match(pattern, source) for pattern in SOURCE_KINDS.values()):
+        return None
     path = Path(source.removeprefix("file://")).expanduser()
-    beside_sheet = sheet.parent / path
-    return beside_sheet if path.is_absolute() or beside_sheet.exists() else project / path
+    beside_sheet = sheet_folder / path
+    if project is None or path.is_absolute() or beside_sheet.exists() or not (project / path).exists():
+        return beside_sheet
+    return project / path
