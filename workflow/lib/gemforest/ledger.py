@@ -53,10 +53,13 @@ class Reason(StrEnum):
     # genes
     EMPTY_FILE = "empty_file"
     TRUNCATED_ARCHIVE = "truncated_archive"
+    TRUNCATED_FILE = "truncated_file"
+    DAMAGED_ARCHIVE = "damaged_archive"
     DECOMPRESSION_LIMIT = "decompression_limit"
     NOT_A_GENOME = "not_a_genome"
     LOOKS_LIKE_CONTIGS = "looks_like_contigs"
     LOOKS_LIKE_PROTEINS = "looks_like_proteins"
+    MIXED_SEQUENCES = "mixed_sequences"
     NO_PROTEINS = "no_proteins"
     TOO_FEW_PROTEINS = "too_few_proteins"
     # homology, evidence
@@ -101,10 +104,13 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.QUALITY_FILTER: "the assembly does not pass the quality limits in the config",
     Reason.EMPTY_FILE: "the file is empty",
     Reason.TRUNCATED_ARCHIVE: "the compressed file ends before its end: copy or download it again",
+    Reason.TRUNCATED_FILE: "the file ends before its last record does: copy or download it again",
+    Reason.DAMAGED_ARCHIVE: "the compressed file is damaged: copy or download it again",
     Reason.DECOMPRESSION_LIMIT: "the compressed file unpacks to more than the limit in the config",
     Reason.NOT_A_GENOME: "the file is neither FASTA nor GenBank",
     Reason.LOOKS_LIKE_CONTIGS: "nucleotide sequences where proteins were declared",
     Reason.LOOKS_LIKE_PROTEINS: "protein sequences where nucleotides were declared",
+    Reason.MIXED_SEQUENCES: "the file mixes nucleotide and protein sequences",
     Reason.NO_PROTEINS: "no usable protein sequence was found",
     Reason.TOO_FEW_PROTEINS: "fewer proteins than any living cell has: a fragment, not a genome",
     Reason.SEARCH_CRASHED: "the homology search ends abnormally on this genome's proteins",
