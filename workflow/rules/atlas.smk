@@ -7,6 +7,8 @@ rule atlas_shard:
         config=forest.config_path,
     log:
         "logs/atlas/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest atlas --shard {wildcards.shard} --config {params.config} 2> {log}"
 
@@ -20,5 +22,7 @@ rule atlas:
         config=forest.config_path,
     log:
         "logs/atlas/atlas.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest atlas --config {params.config} 2> {log}"

@@ -9,5 +9,7 @@ rule draft:
         config=forest.config_path,
     log:
         "logs/draft/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest draft --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -9,5 +9,7 @@ rule evidence:
         config=forest.config_path,
     log:
         "logs/evidence/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest evidence --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -8,5 +8,7 @@ rule fetch:
         config=forest.config_path,
     log:
         "logs/fetch/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest fetch --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

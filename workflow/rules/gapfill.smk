@@ -9,5 +9,7 @@ rule gapfill:
         config=forest.config_path,
     log:
         "logs/gapfill/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest gapfill --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -9,5 +9,7 @@ rule genes:
         config=forest.config_path,
     log:
         "logs/genes/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest genes --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -7,5 +7,7 @@ rule report:
         config=forest.config_path,
     log:
         "logs/report.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest report --config {params.config} 2> {log}"

@@ -9,5 +9,7 @@ rule simulate:
         config=forest.config_path,
     log:
         "logs/simulate/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     shell:
         "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
