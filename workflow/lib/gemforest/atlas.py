@@ -144,8 +144,9 @@ def genome_ends(context: Context, shards: Iterable[str]) -> Counter[str]:
 
 
 def _write_views(store: Store, tables: Iterable[str]) -> None:
-    """A DuckDB file with one view per table over its parts, by absolute path: DuckDB takes relative ones from the shell's
-    folder. After a move `gemforest atlas` writes the views again.
+    """A DuckDB file with one view per table over its parts.
+
+    Paths are absolute, because DuckDB takes relative ones from the reader's folder; `gemforest atlas` after a move.
     """
     import duckdb
 
@@ -157,6 +158,5 @@ def _write_views(store: Store, tables: Iterable[str]) -> None:
                 if any((folder / table).glob("shard=*.parquet")):
                     # hive_partitioning off: `shard=0007.parquet` is a file name, and shard is a column already.
                     parts = str(folder / table / "shard=*.parquet").replace("'", "''")
-                    database.execute(
-                        f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{parts}', hive_partitioning = false)"
-                    )
+                    source = f"read_parquet('{parts}', hive_partitioning = false)"
+                    database.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}")  # noqa: S608 (names are ours)

@@ -20,7 +20,7 @@ from gemforest.ledger import Outcome, read_ledger
 from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shards
 from gemforest.stage import Context, Stage
-from gemforest.stages import all_stages
+from gemforest.stages import STAGE_NAMES, all_stages
 from gemforest.store import file_sha256, read_metadata
 
 # Footers are small reads on a shared file system: waiting overlaps well.
@@ -114,11 +114,19 @@ def _deep_damage(stage: Stage, context: Context, shard: str, genome_id: str) -> 
 
 
 def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> None:
-    """Remove genomes' files at a stage, and the shard's ledger, which Snakemake then finds missing."""
+    """Remove genomes' files at a stage, and all that Snakemake tracks from there on.
+
+    Snakemake does not make a missing file again while everything after it is there, so the shard's later ledgers go
+    too; their genomes' own files stay, and the jobs that rebuild those ledgers have nothing to do.
+    """
     for genome_id in genomes:
         paths: list[Path] = [*beside(stage, context, shard, genome_id)]
         paths.append(context.store.table_path(stage.main_table, shard, genome_id))
         paths.append(context.store.inflight_path(stage.name, shard, genome_id))
         for path in paths:
             path.unlink(missing_ok=True)
-    context.store.ledger_path(stage.name, shard).unlink(missing_ok=True)
+    for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) :]:
+        context.store.ledger_path(name, shard).unlink(missing_ok=True)
+    context.store.atlas_path("ledger", shard).unlink(missing_ok=True)
+    for last in ("atlas/atlas.duckdb", "report/index.html"):
+        (context.store.root / last).unlink(missing_ok=True)

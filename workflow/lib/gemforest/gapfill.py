@@ -117,7 +117,7 @@ def _fresh_model(universe: str) -> Any:
     import pickle
 
     # Only what this very process has pickled is unpickled.
-    return pickle.loads(_pristine_model(universe))
+    return pickle.loads(_pristine_model(universe))  # noqa: S301
 
 
 def _model_reactions(genome_id: str, network: Network, added: Mapping[str, str]) -> pa.Table:

@@ -96,7 +96,8 @@ def diamond() -> str:
     found = shutil.which("diamond")
     if not found:
         raise InfrastructureError(
-            "DIAMOND is not on the PATH; install it: `apt-get install diamond-aligner`, or `conda install -c bioconda diamond`"
+            "DIAMOND is not on the PATH; install it: `apt-get install diamond-aligner` as root, "
+            "or `conda install -c bioconda diamond`"
         )
     return found
 

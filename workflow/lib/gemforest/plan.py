@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +136,7 @@ def _rows(sheet: Sheet, context: Context) -> Iterator[dict[str, str]]:
 def _fingerprint(path: Path) -> str:
     """Size and time of a local file: an edited one changes its shard's rows, and so wakes its jobs."""
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:
         return "missing"
     return f"{status.st_size}-{status.st_mtime_ns}"
