@@ -252,6 +252,8 @@ def consistent(stoichiometry: csc_array, lower: np.ndarray, upper: np.ndarray) -
     reactions are found by maximising random weights on the ones not yet seen until the optimum is 0; for weights in
     general position that happens only when none of them can run.
     """
+    if not stoichiometry.nnz:
+        return (lower < 0) | (upper > 0)
     backward_only = (lower < 0) & (upper <= 0)
     signs = np.where(backward_only, -1.0, 1.0)
     one_way = backward_only | ((lower >= 0) & (upper > 0))
@@ -288,6 +290,8 @@ def _most_flux(stoichiometry: csc_array, one_way: np.ndarray, reversible: np.nda
     cost = np.concatenate([-np.ones(k), np.zeros(k + r)])
     low = np.concatenate([np.zeros(2 * k), np.full(r, -np.inf)])
     high = np.concatenate([np.ones(k), np.full(k + r, np.inf)])
+    if not len(columns):
+        return np.zeros(stoichiometry.shape[1])
     program = LinearProgram(stoichiometry[:, columns], low, high, costs=-cost, maximize=True)
     values = _optimum(program)
     flux = np.zeros(stoichiometry.shape[1])

@@ -16,19 +16,19 @@ import numpy as np
 from scipy.sparse import csc_array, hstack
 
 from gemforest.draft.carving import Carving
-from gemforest.draft.kernel import BIG_M, EPSILON, Limits, reweighted_rounds, solve_kernel
+from gemforest.draft.kernel import Limits, reweighted_rounds, solve_kernel
 from gemforest.draft.problem import MAINTENANCE, CarvingOptions, Problem, build_problem
 from gemforest.draft.reduction import InfeasibleError, Residual, components, reduce_problem
 from gemforest.errors import GenomeError
 from gemforest.ledger import Reason
 from gemforest.lp import LinearProgram, Status
-from gemforest.universe import Universe, consistent
+from gemforest.universe import Universe, consistent, essential_reactions, subnetwork
 
 MIN_GROWTH = 0.1
 """Growth and ATP maintenance that CarveMe demands of a carving, h^-1 and mmol gDW^-1 h^-1."""
 LARGEST_EXACT = 1800
 """Columns to be paid for up to which a component is solved exactly at once."""
-EXACT = Limits(nodes=100, seconds=300.0)
+EXACT = Limits(nodes=30, seconds=300.0)
 CHOICE = Limits(nodes=20, seconds=120.0)
 SEEDS = (0, 1, 2)
 
@@ -69,7 +69,24 @@ def carve(universe: Universe, scores: Mapping[str, float], options: CarvingOptio
         raise GenomeError(Reason.SOLVER_FAILED, f"carving {universe.network.network_id}: {error}") from error
     reactions = verified(universe, problem, kept)
     names = frozenset(universe.network.reactions[j] for j in np.flatnonzero(reactions))
-    return Carving(names, search.method, search.rounds, search.bound, search.limit_fired)
+    why = _why(universe, problem, reactions, scores)
+    return Carving(names, search.method, search.rounds, search.bound, search.limit_fired, why)
+
+
+def _why(universe: Universe, problem: Problem, reactions: np.ndarray, scores: Mapping[str, float]) -> dict[str, str]:
+    """Reactions without evidence: those that growth needs in this draft, and those that only scored reactions need."""
+    columns = np.flatnonzero(reactions)
+    draft = replace(
+        subnetwork(universe, [universe.network.reactions[j] for j in columns], {}, "draft"),
+        lower=np.minimum(problem.lower[columns], 0.0),
+        upper=np.maximum(problem.upper[columns], 0.0),
+    )
+    essential = essential_reactions(draft, np.zeros(len(columns), dtype=bool))
+    return {
+        reaction: "growth" if needed else "scored_reactions"
+        for reaction, needed in zip(draft.reactions, essential, strict=True)
+        if reaction not in scores
+    }
 
 
 def _search(problem: Problem, search: _Search) -> set[int]:
@@ -203,8 +220,13 @@ def _no_biomass(universe: Universe, problem: Problem) -> GenomeError:
     column = network.stoichiometry[:, [network.biomass]].toarray().ravel()
     demand = csc_array(([-1.0], ([0], [0])), shape=(len(column), 1))
     blocked = []
-    program = LinearProgram(csc_array(hstack([network.stoichiometry, demand])), np.append(lower, 0.0),
-                            np.append(upper, 1.0), costs=np.append(np.zeros(len(lower)), 1.0), maximize=True)
+    program = LinearProgram(
+        csc_array(hstack([network.stoichiometry, demand])),
+        np.append(lower, 0.0),
+        np.append(upper, 1.0),
+        costs=np.append(np.zeros(len(lower)), 1.0),
+        maximize=True,
+    )
     program.set_bounds(network.biomass, 0.0, 0.0)
     program.set_coefficient(0, len(lower), 0.0)
     for i in np.flatnonzero(column < 0):

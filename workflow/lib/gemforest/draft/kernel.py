@@ -110,7 +110,7 @@ def solve_kernel(residual: Residual, columns: list[int], limits: Limits, relaxed
         The solver failed, or calls the program infeasible.
     """
     program = _Program()
-    flux, paid, earned = _fluxes(program, residual, columns)
+    paid, earned = _fluxes(program, residual, columns)
     _logic(program, residual, columns, paid)
     solution = program.solve(relaxed, limits)
     if solution.status in (Status.INFEASIBLE, Status.UNBOUNDED, Status.FAILED):
@@ -125,16 +125,15 @@ def solve_kernel(residual: Residual, columns: list[int], limits: Limits, relaxed
         for j in columns
         if j in residual.forced or (values[earned[j]] > 1e-6 if j in earned else values[paid[j]] > 0.5)
     }
-    del flux
     return KernelResult(frozenset(chosen), solution.bound, limit_fired)
 
 
-def _fluxes(
-    program: _Program, residual: Residual, columns: list[int]
-) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
-    """Steady state, payments and earnings; the program's columns for flux, y (or its bound w) and z."""
-    matrix, flux_unit = _scaled(matrix_of(residual, columns))
-    flux, paid, earned = {}, {}, {}
+def _fluxes(program: _Program, residual: Residual, columns: list[int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Steady state, payments and earnings; the program's columns for y (or the bound of z) and z."""
+    matrix = _scaled(matrix_of(residual, columns))
+    flux: dict[int, int] = {}
+    paid: dict[int, int] = {}
+    earned: dict[int, int] = {}
     for j in columns:
         forward, backward = j in residual.forward, j in residual.backward
         low, high = -BIG_M if backward else 0.0, BIG_M if forward else 0.0
@@ -167,8 +166,7 @@ def _fluxes(
             program.row({v: 1.0, z: EPSILON}, -math.inf, 0.0)
         else:
             _choose_side(program, v, z)
-    del flux_unit
-    return flux, paid, earned
+    return paid, earned
 
 
 def _choose_side(program: _Program, v: int, z: int) -> None:
@@ -199,7 +197,7 @@ def _logic(program: _Program, residual: Residual, columns: list[int], paid: dict
                 program.row(row | {paid[j]: -1.0}, 0.0, math.inf)
 
 
-def _scaled(matrix: csc_array) -> tuple[csc_array, np.ndarray]:
+def _scaled(matrix: csc_array) -> csc_array:
     """Geometric scaling of columns and rows by powers of two: fluxes change unit, supports do not."""
     work = coo_array(matrix)
     rows, columns, size = work.coords[0], work.coords[1], np.log2(np.abs(work.data))
@@ -213,7 +211,7 @@ def _scaled(matrix: csc_array) -> tuple[csc_array, np.ndarray]:
             used = np.isfinite(largest)
             factor[used] -= np.round((largest[used] + least[used]) / 2)
     data = work.data * 2.0 ** (row_factor[rows] + column_factor[columns])
-    return csc_array(coo_array((data, (rows, columns)), shape=matrix.shape)), 2.0**column_factor
+    return csc_array(coo_array((data, (rows, columns)), shape=matrix.shape))
 
 
 @dataclass(frozen=True)
