@@ -24,16 +24,16 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
-from scipy.optimize import linprog
-from scipy.sparse import coo_array, csc_array
+from scipy.sparse import coo_array, csc_array, hstack
 
 from gemforest.errors import InputError
+from gemforest.lp import LinearProgram, Status
 from gemforest.models import Network
 
 UNIVERSES = ("bacteria", "gramneg", "grampos", "archaea", "cyanobacteria")
 """The universes inside the carveme package."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the compiled content changes: part of the digest and of the file's name."""
 
 LARGEST_FLUX = 1000.0
@@ -60,6 +60,8 @@ class Universe:
         n, int64: reactions with the same number are fully coupled; -1 where blocked.
     coupling
         n, float64: flux of a reaction over the flux of the first reaction of its set; 0 where blocked.
+    essential
+        n, bool: without this reaction the biomass reaction is blocked.
     """
 
     network: Network
@@ -67,6 +69,7 @@ class Universe:
     blocked: np.ndarray
     coupled: np.ndarray
     coupling: np.ndarray
+    essential: np.ndarray
 
 
 def universe_path(name_or_path: str) -> Path:
@@ -123,7 +126,7 @@ def compile_universe(network: Network, digest: str) -> Universe:
     validate(network)
     blocked = ~consistent(network.stoichiometry, network.lower, network.upper)
     coupled, coupling = coupled_sets(network.stoichiometry, ~blocked)
-    return Universe(network, digest, blocked, coupled, coupling)
+    return Universe(network, digest, blocked, coupled, coupling, essential_reactions(network, blocked))
 
 
 def subnetwork(universe: Universe, reactions: Sequence[str], gprs: Mapping[str, str], network_id: str) -> Network:
@@ -249,6 +252,8 @@ def consistent(stoichiometry: csc_array, lower: np.ndarray, upper: np.ndarray) -
     reactions are found by maximising random weights on the ones not yet seen until the optimum is 0; for weights in
     general position that happens only when none of them can run.
     """
+    if not stoichiometry.nnz:
+        return (lower < 0) | (upper > 0)
     backward_only = (lower < 0) & (upper <= 0)
     signs = np.where(backward_only, -1.0, 1.0)
     one_way = backward_only | ((lower >= 0) & (upper > 0))
@@ -257,20 +262,20 @@ def consistent(stoichiometry: csc_array, lower: np.ndarray, upper: np.ndarray) -
     oriented = csc_array(stoichiometry.multiply(signs[None, :]))
     flux = _most_flux(oriented, np.flatnonzero(one_way), np.flatnonzero(reversible))
     able |= np.abs(flux) > _FLUX_TOLERANCE
-    within = csc_array(oriented[:, np.flatnonzero(able | reversible)])
     names = np.flatnonzero(able | reversible)
+    within = csc_array(oriented[:, names])
     weights = np.random.default_rng(0).uniform(1.0, 2.0, len(names)) * np.where(np.arange(len(names)) % 2, 1.0, -1.0)
+    program = None
     while not able[names].all():
         unseen = ~able[names]
         limit = np.where(unseen, 1.0, np.inf)
-        result = linprog(
-            -weights * unseen,
-            A_eq=within,
-            b_eq=np.zeros(within.shape[0]),
-            bounds=np.column_stack([-limit, limit]),
-            method="highs",
-        )
-        seen = (np.abs(result.x) > _FLUX_TOLERANCE) & unseen
+        if program is None:
+            program = LinearProgram(within, -limit, limit, costs=weights * unseen, maximize=True)
+        else:
+            program.set_objective(weights * unseen)
+            program.set_bounds(np.arange(len(names)), -limit, limit)
+        values = _optimum(program)
+        seen = (np.abs(values) > _FLUX_TOLERANCE) & unseen
         if not seen.any():
             break
         able[names[seen]] = True
@@ -285,19 +290,60 @@ def _most_flux(stoichiometry: csc_array, one_way: np.ndarray, reversible: np.nda
     cost = np.concatenate([-np.ones(k), np.zeros(k + r)])
     low = np.concatenate([np.zeros(2 * k), np.full(r, -np.inf)])
     high = np.concatenate([np.ones(k), np.full(k + r, np.inf)])
-    result = linprog(
-        cost,
-        A_eq=csc_array(stoichiometry[:, columns]),
-        b_eq=np.zeros(stoichiometry.shape[0]),
-        bounds=np.column_stack([low, high]),
-        method="highs",
-    )
-    if result.x is None:
-        raise InputError(f"universe: the search for blocked reactions ended with: {result.message}")
+    if not len(columns):
+        return np.zeros(stoichiometry.shape[1])
+    program = LinearProgram(stoichiometry[:, columns], low, high, costs=-cost, maximize=True)
+    values = _optimum(program)
     flux = np.zeros(stoichiometry.shape[1])
-    flux[one_way] = result.x[:k] + result.x[k : 2 * k]
-    flux[reversible] = result.x[2 * k :]
+    flux[one_way] = values[:k] + values[k : 2 * k]
+    flux[reversible] = values[2 * k :]
     return flux
+
+
+def _optimum(program: LinearProgram) -> np.ndarray:
+    """Values at the optimum of a program that has one: 0 is feasible and the objective is bounded."""
+    solution = program.solve()
+    if solution.status is not Status.OPTIMAL or solution.values is None:
+        raise ArithmeticError(f"the search for blocked reactions ended with {solution.status}")
+    return solution.values
+
+
+def essential_reactions(network: Network, blocked: np.ndarray) -> np.ndarray:
+    """Reactions without which the biomass reaction is blocked, all exchanges at their bounds: n, bool.
+
+    Only reactions with flux in every vector seen so far can be essential, so few need an LP of their own. Signs of
+    the bounds count, not their size.
+    """
+    n = len(network.reactions)
+    essential = np.zeros(n, dtype=bool)
+    if blocked[network.biomass]:
+        return essential
+    split = csc_array(hstack([network.stoichiometry, -network.stoichiometry]))
+    ends = np.concatenate([network.upper > 0, network.lower < 0]) & ~np.concatenate([blocked, blocked])
+    low, high = np.zeros(2 * n), np.where(ends, np.inf, 0.0)
+    low[network.biomass] = high[network.biomass] = 1.0
+    program = LinearProgram(split, low, high, costs=np.ones(2 * n))
+    needed = _active(_optimum(program), n)
+    needed.discard(network.biomass)
+    essential[network.biomass] = True
+    while needed:
+        j = min(needed)
+        needed.discard(j)
+        both = np.array([j, j + n])
+        program.set_bounds(both, 0.0, 0.0)
+        solution = program.solve()
+        if solution.status is Status.OPTIMAL and solution.values is not None:
+            needed &= _active(solution.values, n)
+        elif solution.status is Status.INFEASIBLE:
+            essential[j] = True
+        else:
+            raise ArithmeticError(f"the search for essential reactions ended with {solution.status}")
+        program.set_bounds(both, 0.0, high[both])
+    return essential
+
+
+def _active(values: np.ndarray, n: int) -> set[int]:
+    return {int(k) % n for k in np.flatnonzero(values > 1e-9)}
 
 
 def coupled_sets(stoichiometry: csc_array, able: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -469,6 +515,7 @@ def _write(universe: Universe, path: Path) -> None:
     arrays |= {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
     arrays |= {"lower": network.lower, "upper": network.upper, "objective": network.objective}
     arrays |= {"blocked": universe.blocked, "coupled": universe.coupled, "coupling": universe.coupling}
+    arrays["essential"] = universe.essential
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     with os.fdopen(handle, "wb") as file:
@@ -501,4 +548,5 @@ def _read(path: Path) -> Universe:
         compartments=texts("compartments"),
     )
     digest = arrays["digest"].tobytes().decode()
-    return Universe(network, digest, arrays["blocked"], arrays["coupled"], arrays["coupling"])
+    sets = (arrays["blocked"], arrays["coupled"], arrays["coupling"])
+    return Universe(network, digest, *sets, arrays["essential"])

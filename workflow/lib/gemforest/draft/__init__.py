@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gemforest.carveme_files import carveme_version
 from gemforest.draft.carving import Carving, score_sum
+from gemforest.draft.problem import CarvingOptions
 from gemforest.errors import GenomeError
 from gemforest.fluxes import growth
 from gemforest.gprs import genes_of, parse_gpr
@@ -29,7 +30,7 @@ def process(task: Task) -> Products:
     scores = task.read("reaction_scores").to_pylist()
     name = scores[0]["universe"]
     universe = load_universe(name, task.context.cache)
-    carving = carve(name, {row["reaction"]: row["normalized_score"] for row in scores}, task.parameters)
+    carving = carve(universe, name, {row["reaction"]: row["normalized_score"] for row in scores}, task.parameters)
     gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and "spontaneous" not in row["gpr"]}
     network = subnetwork(universe, sorted(carving.reactions), gprs, task.genome_id)
     status, rate = growth(network)
@@ -40,11 +41,16 @@ def process(task: Task) -> Products:
     return Products({"draft_reactions": draft_reactions, "drafts": drafts}, {"draft_models": network})
 
 
-def carve(universe: str, scores: Mapping[str, float], parameters: Mapping[str, object]) -> Carving:
-    """Carve with the engine that the config names."""
-    from gemforest.draft.carveme_engine import carve as carve_with_carveme
+def carve(universe: Universe, name: str, scores: Mapping[str, float], parameters: Mapping[str, object]) -> Carving:
+    """Carve with the engine that the config names; `name` is the universe's, for the engine that reads it itself."""
+    default_score = float(str(parameters["draft.default_score"]))
+    if parameters["draft.engine"] == "carveme":
+        from gemforest.draft.carveme_engine import carve as carve_with_carveme
 
-    return carve_with_carveme(universe, scores, float(str(parameters["draft.default_score"])))
+        return carve_with_carveme(name, scores, default_score)
+    from gemforest.draft.highs_engine import carve as carve_with_highs
+
+    return carve_with_highs(universe, scores, CarvingOptions(default_score=default_score))
 
 
 def _draft_reactions(
@@ -65,10 +71,17 @@ def _draft_reactions(
                     "in_draft": kept,
                     "gpr": gpr,
                     "genes": sorted(genes_of(parse_gpr(gpr))),
-                    "why": ("evidence" if score else "carveme") if kept else None,
+                    "why": _why(reaction, score, carving) if kept else None,
                 }
             )
     return pa.Table.from_pylist(rows, schema=TABLES["draft_reactions"].schema)
+
+
+def _why(reaction: str, score: Mapping[str, object], carving: Carving) -> str:
+    """Why a reaction is in the draft, as far as its scores and the engine's record tell."""
+    if score:
+        return "spontaneous" if "spontaneous" in str(score.get("gpr")) else "evidence"
+    return carving.why.get(reaction, "carveme")
 
 
 def _drafts(
@@ -105,12 +118,13 @@ def _drafts(
 def _versions(_context: Context) -> dict[str, str]:
     from importlib import metadata
 
-    return {"carveme": carveme_version(), "pyscipopt": metadata.version("pyscipopt")}
+    names = ("highspy", "pyscipopt")
+    return {"carveme": carveme_version()} | {name: metadata.version(name) for name in names}
 
 
 STAGE = Stage(
     name="draft",
-    version=1,
+    version=2,
     reads=("reaction_scores",),
     writes=("draft_reactions", "drafts"),
     parameters=("draft.engine", "draft.default_score"),

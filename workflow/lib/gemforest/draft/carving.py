@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gemforest.models import Network
 
@@ -24,6 +24,8 @@ class Carving:
         Best known upper bound of the score sum; NaN where none is known.
     limit_fired
         The limit that ended the search; empty where none did.
+    why
+        Reaction without evidence to `growth` (growth is impossible in the draft without it) or `scored_reactions`.
     """
 
     reactions: frozenset[str]
@@ -31,6 +33,7 @@ class Carving:
     rounds: int
     bound: float
     limit_fired: str
+    why: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_sum(network: Network, scores: Mapping[str, float], default_score: float) -> float:
