@@ -66,6 +66,10 @@ class Settings:
         Simplex variant for LPs.
     presolve
         For the first solve of an LP, and for MILPs; solves from a warm basis never presolve.
+    perturb
+        Let the primal simplex perturb bounds against stalling; off, a warm start costs fewer iterations.
+    scale
+        Let HiGHS scale rows and columns.
     seed
         HiGHS's random seed.
     """
@@ -79,6 +83,8 @@ class Settings:
     time_limit_s: float | None = None
     method: Method = Method.DUAL
     presolve: bool = True
+    perturb: bool = True
+    scale: bool = True
     seed: int = 0
 
 
@@ -118,6 +124,8 @@ _STATUS = {
     highspy.HighsModelStatus.kSolutionLimit: Status.LIMIT,
     highspy.HighsModelStatus.kTimeLimit: Status.TIME_LIMIT,
 }
+# HiGHS may call a point optimal whose violation, after scaling is undone, is above the tolerance
+_MAX_VIOLATION = 1e-7
 _SIMPLEX_STRATEGY = {Method.DUAL: 1, Method.PRIMAL: 4}
 
 
@@ -310,7 +318,8 @@ class LinearProgram:
 
     def values(self) -> np.ndarray | None:
         """n, the point of the last solve; None where it has no feasible point."""
-        if self._highs.getInfo().primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible.value:
+        feasible = highspy.SolutionStatus.kSolutionStatusFeasible.value
+        if self._status() is not Status.OPTIMAL and self._highs.getInfo().primal_solution_status != feasible:
             return None
         return np.array(self._highs.getSolution().col_value)
 
@@ -380,6 +389,8 @@ class LinearProgram:
             "solver": "choose" if self._is_mip else "simplex",
             "simplex_strategy": _SIMPLEX_STRATEGY[settings.method],
             "presolve": "choose" if settings.presolve else "off",
+            "primal_simplex_bound_perturbation_multiplier": 1.0 if settings.perturb else 0.0,
+            "simplex_scale_strategy": 2 if settings.scale else 0,
             "primal_feasibility_tolerance": settings.feasibility_tolerance,
             "dual_feasibility_tolerance": settings.optimality_tolerance,
             "mip_feasibility_tolerance": settings.integrality_tolerance,
@@ -394,8 +405,11 @@ class LinearProgram:
             self._accepted(self._highs.setOptionValue(name, value), f"option {name}")
 
     def _status(self) -> Status | None:
-        """Status of the last run; None where HiGHS does not know."""
-        return _STATUS.get(self._highs.getModelStatus())
+        """Status of the last run; None where HiGHS does not know, or where its optimum violates a bound or row."""
+        status = _STATUS.get(self._highs.getModelStatus())
+        if status is Status.OPTIMAL and self._highs.getInfo().max_primal_infeasibility > _MAX_VIOLATION:
+            return None
+        return status
 
     def _run_from_scratch(self) -> Status:
         """Solve again without the warm start, then without presolve."""
