@@ -119,13 +119,13 @@ def fba(network: Network, bounds: Bounds | None = None, parsimonious: bool = Fal
     if not solution.is_optimal or solution.values is None:
         m, n = network.stoichiometry.shape
         return FluxState(solution.status, float("nan"), np.full(n, np.nan), np.full(m, np.nan))
-    fluxes = solution.values
+    status, fluxes = solution.status, solution.values
     if parsimonious:
-        fluxes = _least_total_flux(network, solution.objective, fluxes)
-    return FluxState(solution.status, solution.objective, fluxes, program.row_duals())
+        status, fluxes = _least_total_flux(network, solution.objective)
+    return FluxState(status, solution.objective, fluxes, program.row_duals())
 
 
-def _least_total_flux(network: Network, optimum: float, fallback: np.ndarray) -> np.ndarray:
+def _least_total_flux(network: Network, optimum: float) -> tuple[Status, np.ndarray]:
     """Fluxes of least sum of absolute values at the optimum; each reversible reaction is split in two."""
     (reversible,) = np.nonzero(network.lower < 0.0)
     n = len(network.reactions)
@@ -138,10 +138,10 @@ def _least_total_flux(network: Network, optimum: float, fallback: np.ndarray) ->
     program.add_rows(objective[None, :], optimum - GROWTH_TOLERANCE * max(1.0, abs(optimum)), np.inf)
     solution = program.solve()
     if not solution.is_optimal or solution.values is None:
-        return fallback
+        return solution.status, np.full(n, np.nan)
     fluxes = solution.values[:n].copy()
     fluxes[reversible] -= solution.values[n:]
-    return fluxes
+    return solution.status, fluxes
 
 
 def exchange_fluxes(network: Network, state: FluxState, threshold: float = 1e-9) -> dict[str, float]:
@@ -151,6 +151,75 @@ def exchange_fluxes(network: Network, state: FluxState, threshold: float = 1e-9)
         for j in np.flatnonzero(network.exchanges)
         if abs(state.fluxes[j]) > threshold
     }
+
+
+# -- many growth calls over one network --------------------------------------------------------------------------------
+
+
+class GrowthProgram:
+    """Growth of one network under many sets of bounds: reduced once, each solve starting from the last.
+
+    Parameters
+    ----------
+    network
+        Its bounds are the widest that will be asked for.
+
+    Raises
+    ------
+    ValueError
+        Where no flux fits even these.
+    """
+
+    def __init__(self, network: Network, settings: Settings | None = None) -> None:
+        self.network = network
+        self.reduction = reduce_network(network)
+        self.program = LinearProgram(
+            self.reduction.stoichiometry,
+            self.reduction.lower,
+            self.reduction.upper,
+            costs=self.reduction.costs(network.objective),
+            maximize=True,
+            settings=settings,
+        )
+        self._columns = np.arange(len(self.reduction.kept))
+        self._costs = self.reduction.costs(network.objective)
+        (self._growth_row,) = self.program.add_rows(self._costs[None, :], -np.inf, np.inf)
+
+    def growth(self, lower: np.ndarray, upper: np.ndarray) -> tuple[Status, float]:
+        """Highest growth under bounds (n each, within the network's own); NaN where the status is not optimal."""
+        try:
+            low, high = self.reduction.bounds(lower, upper)
+        except ValueError:
+            return Status.INFEASIBLE, float("nan")
+        self.program.set_bounds(self._columns, low, high)
+        return self._solve()
+
+    def highest(self, reaction: int, lower: np.ndarray, upper: np.ndarray, least_growth: float) -> tuple[Status, float]:
+        """Highest flux of a reaction (index) under bounds while growth is at least `least_growth`."""
+        try:
+            low, high = self.reduction.bounds(lower, upper)
+        except ValueError:
+            return Status.INFEASIBLE, float("nan")
+        wanted = np.zeros(len(self.network.reactions))
+        wanted[reaction] = 1.0
+        self.program.set_bounds(self._columns, low, high)
+        self.program.set_row_bounds(self._growth_row, least_growth, np.inf)
+        self.program.set_objective(self.reduction.costs(wanted))
+        answer = self._solve()
+        self.program.set_objective(self._costs)
+        self.program.set_row_bounds(self._growth_row, -np.inf, np.inf)
+        return answer
+
+    def _solve(self) -> tuple[Status, float]:
+        status = self.program.run()
+        return status, self.program.objective if status is Status.OPTIMAL else float("nan")
+
+    def fluxes(self) -> np.ndarray:
+        """n, of the last optimal growth."""
+        values = self.program.values()
+        if values is None:
+            raise ValueError("the last growth had no optimum")
+        return self.reduction.fluxes(values)
 
 
 # -- flux variability --------------------------------------------------------------------------------------------------
@@ -305,8 +374,8 @@ class _RangeSearch:
     def _solve(self) -> Status:
         status = self.program.run()
         self.solved += 1
-        if status is Status.OPTIMAL:
-            values = self.program.values()
+        values = self.program.values() if status is Status.OPTIMAL else None
+        if values is not None:
             np.minimum(self.low, values, out=self.low)
             np.maximum(self.high, values, out=self.high)
         return status
