@@ -122,7 +122,8 @@ def fba(network: Network, bounds: Bounds | None = None, parsimonious: bool = Fal
     status, fluxes = solution.status, solution.values
     if parsimonious:
         status, fluxes = _least_total_flux(network, solution.objective)
-    return FluxState(status, solution.objective, fluxes, program.row_duals())
+    # one unit supplied is a right-hand side of -1; the optimum's duals are those of the growth program
+    return FluxState(status, solution.objective, fluxes, 0.0 - program.row_duals())
 
 
 def _least_total_flux(network: Network, optimum: float) -> tuple[Status, np.ndarray]:
@@ -164,15 +165,19 @@ class GrowthProgram:
     network
         Its bounds are the widest that will be asked for.
 
-    Raises
-    ------
-    ValueError
-        Where no flux fits even these.
+    Attributes
+    ----------
+    reduction
+        None where the reduction shows that no flux fits even the widest bounds: every growth is infeasible.
     """
 
     def __init__(self, network: Network, settings: Settings | None = None) -> None:
         self.network = network
-        self.reduction = reduce_network(network)
+        self.reduction: Reduction | None = None
+        try:
+            self.reduction = reduce_network(network)
+        except ValueError:
+            return
         self.program = LinearProgram(
             self.reduction.stoichiometry,
             self.reduction.lower,
@@ -187,22 +192,16 @@ class GrowthProgram:
 
     def growth(self, lower: np.ndarray, upper: np.ndarray) -> tuple[Status, float]:
         """Highest growth under bounds (n each, within the network's own); NaN where the status is not optimal."""
-        try:
-            low, high = self.reduction.bounds(lower, upper)
-        except ValueError:
+        if self.reduction is None or not self._set_bounds(self.reduction, lower, upper):
             return Status.INFEASIBLE, float("nan")
-        self.program.set_bounds(self._columns, low, high)
         return self._solve()
 
     def highest(self, reaction: int, lower: np.ndarray, upper: np.ndarray, least_growth: float) -> tuple[Status, float]:
         """Highest flux of a reaction (index) under bounds while growth is at least `least_growth`."""
-        try:
-            low, high = self.reduction.bounds(lower, upper)
-        except ValueError:
+        if self.reduction is None or not self._set_bounds(self.reduction, lower, upper):
             return Status.INFEASIBLE, float("nan")
         wanted = np.zeros(len(self.network.reactions))
         wanted[reaction] = 1.0
-        self.program.set_bounds(self._columns, low, high)
         self.program.set_row_bounds(self._growth_row, least_growth, np.inf)
         self.program.set_objective(self.reduction.costs(wanted))
         answer = self._solve()
@@ -210,14 +209,23 @@ class GrowthProgram:
         self.program.set_row_bounds(self._growth_row, -np.inf, np.inf)
         return answer
 
+    def _set_bounds(self, reduction: Reduction, lower: np.ndarray, upper: np.ndarray) -> bool:
+        """Whether any flux may fit; the program has the bounds then."""
+        try:
+            low, high = reduction.bounds(lower, upper)
+        except ValueError:
+            return False
+        self.program.set_bounds(self._columns, low, high)
+        return True
+
     def _solve(self) -> tuple[Status, float]:
         status = self.program.run()
         return status, self.program.objective if status is Status.OPTIMAL else float("nan")
 
     def fluxes(self) -> np.ndarray:
         """n, of the last optimal growth."""
-        values = self.program.values()
-        if values is None:
+        values = None if self.reduction is None else self.program.values()
+        if self.reduction is None or values is None:
             raise ValueError("the last growth had no optimum")
         return self.reduction.fluxes(values)
 
@@ -254,7 +262,7 @@ class FluxRanges:
     @property
     def blocked(self) -> np.ndarray:
         """n, bool: reactions that carry no flux, to 1e-9."""
-        return (np.abs(self.minimum) <= 1e-9) & (np.abs(self.maximum) <= 1e-9)
+        return np.asarray((np.abs(self.minimum) <= 1e-9) & (np.abs(self.maximum) <= 1e-9))
 
 
 _FVA_SETTINGS = Settings(method=Method.PRIMAL, perturb=False)

@@ -308,8 +308,8 @@ class LinearProgram:
 
     @property
     def objective(self) -> float:
-        """Objective of the last solve, in the program's own sense."""
-        return float(self._highs.getInfo().objective_function_value)
+        """Objective of the last solve, in the program's own sense; never the negative zero."""
+        return float(self._highs.getInfo().objective_function_value) + 0.0
 
     @property
     def iterations(self) -> int:

@@ -58,16 +58,16 @@ class Reduction:
         return self.column < 0
 
     def fluxes(self, values: np.ndarray) -> np.ndarray:
-        """n fluxes of the network from n' of the reduced one."""
-        return np.append(values, 0.0)[self.column] * self.ratio
+        """Fluxes of the network (n) from those of the reduced one (n')."""
+        return np.asarray(np.append(values, 0.0)[self.column] * self.ratio)
 
     def costs(self, costs: np.ndarray) -> np.ndarray:
-        """n' costs with the same objective value."""
+        """Costs (n') with the same objective value as these (n)."""
         live = ~self.blocked
         return np.bincount(self.column[live], costs[live] * self.ratio[live], minlength=len(self.kept))
 
     def bounds(self, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """n' bounds that mean the same as n bounds within those that the reduction was made for.
+        """Bounds (n') that mean the same as these (n), which lie within those that the reduction was made for.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class _Reducer:
 
     def can(self, j: int, i: int, direction: float) -> bool:
         """Whether reaction j can make (direction 1) or use (-1) metabolite i."""
-        return self.upper[j] > 0.0 if self.columns[j][i] * direction > 0.0 else self.lower[j] < 0.0
+        return bool(self.upper[j] > 0.0 if self.columns[j][i] * direction > 0.0 else self.lower[j] < 0.0)
 
     def fix_sign(self, i: int, only: list[int], others: list[int], direction: float) -> None:
         """Where one reaction alone moves metabolite i in a direction, it never moves it in the other."""

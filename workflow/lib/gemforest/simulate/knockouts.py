@@ -107,15 +107,12 @@ def knock_out(network: Network, losses: dict[str, frozenset[int]]) -> Losses:
     losses
         Target to the reactions (indices) that it closes.
     """
-    nothing = np.full(len(losses), np.nan)
-    try:
-        program = GrowthProgram(network)
-    except ValueError:
-        none = (Status.INFEASIBLE,) * len(losses)
-        return Losses(tuple(losses), none, nothing, Status.INFEASIBLE, np.nan, 0)
+    program = GrowthProgram(network)
     intact_status, intact = program.growth(network.lower, network.upper)
-    if intact_status is not Status.OPTIMAL:
+    if intact_status is not Status.OPTIMAL or program.reduction is None:
+        nothing = np.full(len(losses), np.nan)
         return Losses(tuple(losses), (intact_status,) * len(losses), nothing, intact_status, np.nan, 1)
+    column = program.reduction.column
     carrying = np.abs(program.fluxes()) > _CARRIES
     basis = program.program.basis()
     known: dict[tuple[int, ...], tuple[Status, float]] = {}
@@ -124,7 +121,7 @@ def knock_out(network: Network, losses: dict[str, frozenset[int]]) -> Losses:
         if not carrying[list(closed)].any() and _zero_allowed(network, closed):
             answers.append((Status.OPTIMAL, intact))
             continue
-        key = _closed_columns(program, closed)
+        key = tuple(np.unique(column[sorted(closed)]).tolist())
         if key not in known:
             program.program.set_basis(basis)
             known[key] = program.growth(*_without(network, closed))
@@ -136,11 +133,6 @@ def knock_out(network: Network, losses: dict[str, frozenset[int]]) -> Losses:
 def _zero_allowed(network: Network, closed: frozenset[int]) -> bool:
     columns = list(closed)
     return bool((network.lower[columns] <= 0.0).all() and (network.upper[columns] >= 0.0).all())
-
-
-def _closed_columns(program: GrowthProgram, closed: frozenset[int]) -> tuple[int, ...]:
-    """The columns that stand for the closed reactions: the same set, the same growth."""
-    return tuple(np.unique(program.reduction.column[sorted(closed)]).tolist())
 
 
 def _without(network: Network, closed: frozenset[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -82,9 +82,8 @@ class Screener:
             self.lower[j], self.upper[j] = 0.0, max(self.upper[j], 0.0)
         widest = self.lower.copy()
         for compound in {*tried, *self.uptakes}:
-            j = self.exchange_of.get(compound)
-            if j is not None:
-                widest[j] = -max(uptake, self.uptakes.get(compound, 0.0))
+            if compound in self.exchange_of:
+                widest[self.exchange_of[compound]] = -max(uptake, self.uptakes.get(compound, 0.0))
         self.program = GrowthProgram(replace(network, lower=widest, upper=self.upper))
 
     def growth(self, uptakes: Mapping[str, float]) -> tuple[Status, float]:
@@ -94,9 +93,8 @@ class Screener:
     def _lower_bounds(self, uptakes: Mapping[str, float]) -> np.ndarray:
         lower = self.lower.copy()
         for compound, limit in uptakes.items():
-            j = self.exchange_of.get(compound)
-            if j is not None:
-                lower[j] = -limit
+            if compound in self.exchange_of:
+                lower[self.exchange_of[compound]] = -limit
         return lower
 
     def sources(
