@@ -406,10 +406,11 @@ class LinearProgram:
 
     def _status(self) -> Status | None:
         """Status of the last run; None where HiGHS does not know, or where its optimum violates a bound or row."""
-        status = _STATUS.get(self._highs.getModelStatus())
-        if status is Status.OPTIMAL and self._highs.getInfo().max_primal_infeasibility > _MAX_VIOLATION:
+        model_status = self._highs.getModelStatus()
+        optimal = model_status == highspy.HighsModelStatus.kOptimal
+        if optimal and self._highs.getInfo().max_primal_infeasibility > _MAX_VIOLATION:
             return None
-        return status
+        return _STATUS.get(model_status)
 
     def _run_from_scratch(self) -> Status:
         """Solve again without the warm start, then without presolve."""
