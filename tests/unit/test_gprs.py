@@ -31,7 +31,9 @@ def test_and_binds_more_tightly_than_or():
     assert parse_gpr("a or b and c") == Gate("or", ("a", Gate("and", ("b", "c"))))
 
 
-@pytest.mark.parametrize("text", ["(a", "a)", "a and", "or a", "a and or b", "()", "(a) b", "(" * 200 + "a" + ")" * 200])
+@pytest.mark.parametrize(
+    "text", ["(a", "a)", "a and", "or a", "a and or b", "()", "(a) b", "(" * 200 + "a" + ")" * 200]
+)
 def test_what_is_no_rule_is_refused(text):
     with pytest.raises(ValueError, match="rule|parenthesis|alternate"):
         parse_gpr(text)

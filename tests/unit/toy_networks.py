@@ -11,7 +11,9 @@ from gemforest.models import Network
 Equation = tuple[str, float, float]
 
 
-def toy_network(equations: Mapping[str, Equation], objective: str = "", gprs: Mapping[str, str] | None = None) -> Network:
+def toy_network(
+    equations: Mapping[str, Equation], objective: str = "", gprs: Mapping[str, str] | None = None
+) -> Network:
     """A network from `{"R1": ("2 a_c + b_c -> c_c", lower, upper)}`; the objective is one reaction's id."""
     parsed = {reaction: _parsed(text) for reaction, (text, _, _) in equations.items()}
     metabolites = sorted({m for terms in parsed.values() for m in terms})

@@ -390,7 +390,7 @@ class _RangeSearch:
 
     def _decided(self, j: int, sign: float) -> bool:
         attained, proven = (self.high[j], self.roof[j]) if sign > 0.0 else (self.low[j], self.floor[j])
-        return bool(abs(proven - attained) <= 1e-9 * max(1.0, abs(proven)))
+        return bool(abs(proven - attained) <= 1e-9 * max(1.0, abs(attained)))
 
     def _settle(self, j: int, sign: float, status: Status) -> None:
         """Record what the program for one end of column j said."""

@@ -6,7 +6,7 @@ whose exchange is not in the model is `not_in_model`: the model says nothing of 
 - A source is tried alone: the medium's own sources of the element are taken out, the compound is given at the uptake
   limit (as in CarveMe's Biolog benchmark; Machado et al., Nucleic Acids Res. 46, 7542-7553, 2018).
 - A nutrient is needed where the medium with all nutrients supports growth, and without this one does not.
-- A product is the most that can leave while growth is optimal (to a thousandth).
+- A product is the most that can leave while growth is optimal (to a millionth).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gemforest.models import Network
 
 ELEMENTS = {"carbon": "C", "nitrogen": "N", "phosphorus": "P", "sulfur": "S"}
 INORGANIC_CARBON = frozenset({"co2", "hco3", "co"})
-_OPTIMUM_KEPT = 0.999
+_OPTIMUM_KEPT = 1.0 - 1e-6
 _LEAST_SECRETION = 1e-3
 
 
