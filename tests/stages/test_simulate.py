@@ -65,7 +65,7 @@ def test_single_gene_deletions_are_those_of_cobrapy(textbook):
     assert essential
 
 
-def test_iJO1366_gene_deletions_are_those_of_cobrapy_on_a_sample():
+def test_ijo1366_gene_deletions_are_those_of_cobrapy_on_a_sample():
     network, model = read_sbml(curated("iJO1366")), cobra.io.read_sbml_model(str(curated("iJO1366")))
     losses = gene_losses(network)
     genes = sorted(losses)[::23]

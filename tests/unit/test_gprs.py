@@ -35,7 +35,7 @@ def test_and_binds_more_tightly_than_or():
     "text", ["(a", "a)", "a and", "or a", "a and or b", "()", "(a) b", "(" * 200 + "a" + ")" * 200]
 )
 def test_what_is_no_rule_is_refused(text):
-    with pytest.raises(ValueError, match="rule|parenthesis|alternate"):
+    with pytest.raises(ValueError, match=r"rule|parenthesis|alternate"):
         parse_gpr(text)
 
 

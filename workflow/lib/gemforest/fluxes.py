@@ -157,6 +157,9 @@ def exchange_fluxes(network: Network, state: FluxState, threshold: float = 1e-9)
 # -- many growth calls over one network --------------------------------------------------------------------------------
 
 
+_RESTARTED = Settings(perturb=False, steepest_edge=False)
+
+
 class GrowthProgram:
     """Growth of one network under many sets of bounds: reduced once, each solve starting from the last.
 
@@ -184,7 +187,7 @@ class GrowthProgram:
             self.reduction.upper,
             costs=self.reduction.costs(network.objective),
             maximize=True,
-            settings=settings,
+            settings=settings or _RESTARTED,
         )
         self._columns = np.arange(len(self.reduction.kept))
         self._costs = self.reduction.costs(network.objective)

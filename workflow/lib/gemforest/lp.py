@@ -67,7 +67,10 @@ class Settings:
     presolve
         For the first solve of an LP, and for MILPs; solves from a warm basis never presolve.
     perturb
-        Let the primal simplex perturb bounds against stalling; off, a warm start costs fewer iterations.
+        Let the simplex perturb bounds and costs against stalling; off, a warm start costs fewer iterations.
+    steepest_edge
+        Price the dual simplex by steepest edge; its weights are costly to set up, so where a basis is given back before
+        each solve, Devex pricing (off) is faster.
     scale
         Let HiGHS scale rows and columns.
     seed
@@ -84,6 +87,7 @@ class Settings:
     method: Method = Method.DUAL
     presolve: bool = True
     perturb: bool = True
+    steepest_edge: bool = True
     scale: bool = True
     seed: int = 0
 
@@ -124,6 +128,7 @@ _STATUS = {
     highspy.HighsModelStatus.kSolutionLimit: Status.LIMIT,
     highspy.HighsModelStatus.kTimeLimit: Status.TIME_LIMIT,
 }
+_CHOOSE, _DEVEX = -1, 1
 # HiGHS may call a point optimal whose violation, after scaling is undone, is above the tolerance
 _MAX_VIOLATION = 1e-7
 _SIMPLEX_STRATEGY = {Method.DUAL: 1, Method.PRIMAL: 4}
@@ -390,6 +395,8 @@ class LinearProgram:
             "simplex_strategy": _SIMPLEX_STRATEGY[settings.method],
             "presolve": "choose" if settings.presolve else "off",
             "primal_simplex_bound_perturbation_multiplier": 1.0 if settings.perturb else 0.0,
+            "dual_simplex_cost_perturbation_multiplier": 1.0 if settings.perturb else 0.0,
+            "simplex_dual_edge_weight_strategy": _CHOOSE if settings.steepest_edge else _DEVEX,
             "simplex_scale_strategy": 2 if settings.scale else 0,
             "primal_feasibility_tolerance": settings.feasibility_tolerance,
             "dual_feasibility_tolerance": settings.optimality_tolerance,

@@ -1,8 +1,8 @@
 """Knock-outs: what is left of growth when genes or reactions are lost, for the table `knockouts`.
 
 A lost gene closes the reactions whose rule no longer holds (Edwards and Palsson, PNAS 97, 5528-5533, 2000; no
-regulation, no adjustment). Where none of these carries flux in the optimal state, that state stays feasible and growth
-is unchanged: no program is solved. Losses that close the same coupled sets are solved once.
+regulation, no adjustment). Where none of these carries flux in some optimal state met so far, that state stays feasible
+and growth is unchanged: no program is solved. Losses that close the same coupled sets are solved once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gemforest.lp import Status
 from gemforest.models import Network
 
 _CARRIES = 1e-9
+_UNCHANGED = 1e-9
 
 
 @dataclass(frozen=True)
@@ -113,30 +114,33 @@ def knock_out(network: Network, losses: dict[str, frozenset[int]]) -> Losses:
         nothing = np.full(len(losses), np.nan)
         return Losses(tuple(losses), (intact_status,) * len(losses), nothing, intact_status, np.nan, 1)
     column = program.reduction.column
-    carrying = np.abs(program.fluxes()) > _CARRIES
+    optimal_states = [np.abs(program.fluxes()) > _CARRIES]
     basis = program.program.basis()
     known: dict[tuple[int, ...], tuple[Status, float]] = {}
     answers = []
     for closed in losses.values():
-        if not carrying[list(closed)].any() and _zero_allowed(network, closed):
+        reactions = sorted(closed)
+        idle = any(not carrying[reactions].any() for carrying in optimal_states)
+        if idle and _zero_allowed(network, reactions):
             answers.append((Status.OPTIMAL, intact))
             continue
-        key = tuple(np.unique(column[sorted(closed)]).tolist())
+        key = tuple(np.unique(column[reactions]).tolist())
         if key not in known:
             program.program.set_basis(basis)
-            known[key] = program.growth(*_without(network, closed))
+            known[key] = program.growth(*_without(network, reactions))
+            if known[key][0] is Status.OPTIMAL and known[key][1] >= intact - _UNCHANGED:
+                optimal_states.append(np.abs(program.fluxes()) > _CARRIES)
         answers.append(known[key])
     statuses, growths = zip(*answers, strict=True) if answers else ((), ())
     return Losses(tuple(losses), statuses, np.array(growths, dtype=float), intact_status, intact, len(known) + 1)
 
 
-def _zero_allowed(network: Network, closed: frozenset[int]) -> bool:
-    columns = list(closed)
-    return bool((network.lower[columns] <= 0.0).all() and (network.upper[columns] >= 0.0).all())
+def _zero_allowed(network: Network, closed: list[int]) -> bool:
+    return bool((network.lower[closed] <= 0.0).all() and (network.upper[closed] >= 0.0).all())
 
 
-def _without(network: Network, closed: frozenset[int]) -> tuple[np.ndarray, np.ndarray]:
+def _without(network: Network, closed: list[int]) -> tuple[np.ndarray, np.ndarray]:
     lower, upper = network.lower.copy(), network.upper.copy()
-    lower[list(closed)] = 0.0
-    upper[list(closed)] = 0.0
+    lower[closed] = 0.0
+    upper[closed] = 0.0
     return lower, upper
