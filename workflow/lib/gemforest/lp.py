@@ -66,6 +66,13 @@ class Settings:
         Simplex variant for LPs.
     presolve
         For the first solve of an LP, and for MILPs; solves from a warm basis never presolve.
+    perturb
+        Let the simplex perturb bounds and costs against stalling; off, a warm start costs fewer iterations.
+    steepest_edge
+        Price the dual simplex by steepest edge; its weights are costly to set up, so where a basis is given back before
+        each solve, Devex pricing (off) is faster.
+    scale
+        Let HiGHS scale rows and columns.
     seed
         HiGHS's random seed.
     """
@@ -79,6 +86,9 @@ class Settings:
     time_limit_s: float | None = None
     method: Method = Method.DUAL
     presolve: bool = True
+    perturb: bool = True
+    steepest_edge: bool = True
+    scale: bool = True
     seed: int = 0
 
 
@@ -118,6 +128,9 @@ _STATUS = {
     highspy.HighsModelStatus.kSolutionLimit: Status.LIMIT,
     highspy.HighsModelStatus.kTimeLimit: Status.TIME_LIMIT,
 }
+_CHOOSE, _DEVEX = -1, 1
+# HiGHS may call a point optimal whose violation, after scaling is undone, is above the tolerance
+_MAX_VIOLATION = 1e-7
 _SIMPLEX_STRATEGY = {Method.DUAL: 1, Method.PRIMAL: 4}
 
 
@@ -300,8 +313,8 @@ class LinearProgram:
 
     @property
     def objective(self) -> float:
-        """Objective of the last solve, in the program's own sense."""
-        return float(self._highs.getInfo().objective_function_value)
+        """Objective of the last solve, in the program's own sense; never the negative zero."""
+        return float(self._highs.getInfo().objective_function_value) + 0.0
 
     @property
     def iterations(self) -> int:
@@ -310,7 +323,8 @@ class LinearProgram:
 
     def values(self) -> np.ndarray | None:
         """n, the point of the last solve; None where it has no feasible point."""
-        if self._highs.getInfo().primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible.value:
+        feasible = highspy.SolutionStatus.kSolutionStatusFeasible.value
+        if self._status() is not Status.OPTIMAL and self._highs.getInfo().primal_solution_status != feasible:
             return None
         return np.array(self._highs.getSolution().col_value)
 
@@ -380,6 +394,10 @@ class LinearProgram:
             "solver": "choose" if self._is_mip else "simplex",
             "simplex_strategy": _SIMPLEX_STRATEGY[settings.method],
             "presolve": "choose" if settings.presolve else "off",
+            "primal_simplex_bound_perturbation_multiplier": 1.0 if settings.perturb else 0.0,
+            "dual_simplex_cost_perturbation_multiplier": 1.0 if settings.perturb else 0.0,
+            "simplex_dual_edge_weight_strategy": _CHOOSE if settings.steepest_edge else _DEVEX,
+            "simplex_scale_strategy": 2 if settings.scale else 0,
             "primal_feasibility_tolerance": settings.feasibility_tolerance,
             "dual_feasibility_tolerance": settings.optimality_tolerance,
             "mip_feasibility_tolerance": settings.integrality_tolerance,
@@ -394,8 +412,12 @@ class LinearProgram:
             self._accepted(self._highs.setOptionValue(name, value), f"option {name}")
 
     def _status(self) -> Status | None:
-        """Status of the last run; None where HiGHS does not know."""
-        return _STATUS.get(self._highs.getModelStatus())
+        """Status of the last run; None where HiGHS does not know, or where its optimum violates a bound or row."""
+        model_status = self._highs.getModelStatus()
+        optimal = model_status == highspy.HighsModelStatus.kOptimal
+        if optimal and self._highs.getInfo().max_primal_infeasibility > _MAX_VIOLATION:
+            return None
+        return _STATUS.get(model_status)
 
     def _run_from_scratch(self) -> Status:
         """Solve again without the warm start, then without presolve."""

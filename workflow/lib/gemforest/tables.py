@@ -352,7 +352,9 @@ _DECLARED = [
                 column("genes", pa.int32(), "genes in the rules"),
                 column("gapfilled", pa.int32(), "reactions added by gap-filling"),
                 column("reactions_without_genes", pa.int32(), "internal reactions without a gene rule"),
-                column("fva_median_width", pa.float64(), "median flux range; null without FVA", FLUX),
+                column(
+                    "fva_median_width", pa.float64(), "median range of reactions not blocked; null without FVA", FLUX
+                ),
                 column("essential_genes", pa.int32(), "genes whose loss stops growth; null without knock-outs"),
                 column("flags", TEXTS, "what a person should look at"),
             ]
@@ -423,7 +425,11 @@ _DECLARED = [
                 STATUS,
                 column("growth_per_h", pa.float64(), "growth with the compound", GROWTH),
                 column("flux", pa.float64(), "secretion, for products", FLUX),
-                column("answer", pa.string(), "growth | no_growth | needed | not_needed | secreted | not_in_model"),
+                column(
+                    "answer",
+                    pa.string(),
+                    "growth | no_growth | needed | not_needed | secreted | not_secreted | not_in_model | undecided",
+                ),
                 column("growth_score", pa.float64(), "graded evidence for growth on the compound"),
                 column("weakest_links", TEXTS, "reactions that the score hangs on"),
             ]
