@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,10 @@ import pyarrow as pa
 from gemforest.content import DEFAULT_LIMITS, Content, Limits, read_unpacked, recognise
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason
+
+if TYPE_CHECKING:
+    from Bio.SeqFeature import SeqFeature
+    from Bio.SeqRecord import SeqRecord
 
 PROTEIN_LETTERS = b"ACDEFGHIKLMNPQRSTVWYBZXUO"
 
@@ -89,6 +94,7 @@ class Contig:
 
     name: str
     bases: bytes
+    description: str = ""
 
 
 def _normalising_table() -> bytes:
@@ -160,7 +166,7 @@ def fasta_genes(data: bytes) -> Iterator[Gene]:
 def fasta_sequences(data: bytes) -> list[Contig]:
     """Records of a nucleotide FASTA file with at least one base."""
     pairs = ((header, body.translate(None, WHITESPACE)) for header, body in _fasta_records(data))
-    return [Contig(header.partition(" ")[0], bases) for header, bases in pairs if bases]
+    return [Contig(header.partition(" ")[0], bases, header.partition(" ")[2]) for header, bases in pairs if bases]
 
 
 def _fasta_records(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -302,7 +308,7 @@ def genbank_sequences(data: bytes) -> list[Contig]:
     return [Contig(record.id, bases) for record, bases in records if bases]
 
 
-def _genbank_records(data: bytes) -> Iterator:
+def _genbank_records(data: bytes) -> Iterator[SeqRecord]:
     if not data.rstrip().endswith(b"//"):
         raise RefusedError(
             Reason.TRUNCATED_FILE, "the GenBank file ends before its last record does; download it again"
@@ -319,7 +325,7 @@ def _genbank_records(data: bytes) -> Iterator:
             raise RefusedError(Reason.NOT_A_GENOME, f"GenBank file that cannot be read: {error}") from None
 
 
-def _bases(record) -> bytes:
+def _bases(record: SeqRecord) -> bytes:
     from Bio.Seq import UndefinedSequenceError
 
     try:
@@ -328,7 +334,7 @@ def _bases(record) -> bytes:
         return b""
 
 
-def _genbank_gene(record, feature) -> Iterator[Gene]:
+def _genbank_gene(record: SeqRecord, feature: SeqFeature) -> Iterator[Gene]:
     from Bio.SeqFeature import AfterPosition, BeforePosition
 
     qualifiers = feature.qualifiers
@@ -357,7 +363,7 @@ def _genbank_gene(record, feature) -> Iterator[Gene]:
     )
 
 
-def _translated(record, feature) -> str:
+def _translated(record: SeqRecord, feature: SeqFeature) -> str:
     """Protein of a coding sequence by its genetic code; the first codon of a whole gene is read as methionine."""
     from Bio.Seq import UndefinedSequenceError
 
