@@ -8,7 +8,17 @@ holds the vocabulary and the reading and writing of rows; `loop.py` runs the gen
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gemforest.store import write_parquet
+from gemforest.tables import LEDGER
 
 
 class Outcome(StrEnum):
@@ -123,3 +133,41 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.WORKER_DIED: "the worker process that held this genome ended abnormally",
     Reason.UNEXPECTED: "an error that the program did not foresee; please report it with the detail",
 }
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What became of one genome at one stage. Fields are those of `tables.LEDGER`."""
+
+    genome_id: str
+    stage: str
+    outcome: Outcome
+    reason: Reason
+    detail: str
+    seconds: float
+    peak_mb: float
+    key: str
+    versions: str
+
+    def to_json(self) -> str:
+        """Text for the metadata of the genome's file."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> LedgerRow:
+        """The row that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**fields | {"outcome": Outcome(fields["outcome"]), "reason": Reason(fields["reason"])})
+
+
+def write_ledger(path: Path, rows: Iterable[LedgerRow]) -> None:
+    """Write a shard's ledger, sorted by genome_id; the same rows give the same bytes."""
+    ordered = sorted((asdict(row) for row in rows), key=lambda row: row["genome_id"])
+    write_parquet(path, pa.Table.from_pylist(ordered, schema=LEDGER))
+
+
+def read_ledger(path: Path) -> list[LedgerRow]:
+    """Rows of a shard's ledger."""
+    with pq.ParquetFile(path) as file:
+        rows = file.read(use_threads=False).to_pylist()
+    return [LedgerRow(**row | {"outcome": Outcome(row["outcome"]), "reason": Reason(row["reason"])}) for row in rows]
