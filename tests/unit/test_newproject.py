@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 from gemforest.errors import InputError
-from gemforest.newproject import new_project, sheet_of_folder
+from gemforest.newproject import sheet_of_folder
 from gemforest.sheet import read_sheet
 
 PROTEINS = b">a\nMKVLAEDTRWHHKLPQSTVY\n>b\nMSTNPKPQRKTKRNTNRRPQ\n"
