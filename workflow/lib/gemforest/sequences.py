@@ -150,7 +150,7 @@ def read_proteins(path: Path, limits: Limits = DEFAULT_LIMITS) -> pa.Table:
             f"{path.name} holds nucleotides, expected proteins; give the translated file, or let genes be called on it",
         )
     if content is Content.GENBANK:
-        return tabulate(genbank_genes(data))
+        return tabulate(read_genbank(data)[0])
     return tabulate(fasta_genes(data))
 
 
@@ -176,6 +176,12 @@ def _fasta_records(data: bytes) -> Iterator[tuple[str, bytes]]:
     for record in data[1:].split(b"\n>"):
         header, _, body = record.partition(b"\n")
         yield " ".join(header.decode("utf-8", "replace").split()), body
+
+
+def n50(lengths: Sequence[int]) -> int:
+    """Length of the contig in which half of all bases are reached, the longest first."""
+    descending = np.sort(np.asarray(lengths, dtype=np.int64))[::-1]
+    return int(descending[np.searchsorted(np.cumsum(descending), descending.sum() / 2)])
 
 
 def tabulate(genes: Iterable[Gene]) -> pa.Table:
@@ -290,22 +296,22 @@ def molecular_masses(sequences: Sequence[bytes]) -> np.ndarray:
     return np.where(unknown > MOST_X_FOR_A_MASS * lengths, np.nan, masses)
 
 
-def genbank_genes(data: bytes) -> Iterator[Gene]:
-    """Coding sequences of a GenBank file: its translations, EC numbers, products and locus tags.
+def read_genbank(data: bytes) -> tuple[list[Gene], list[Contig]]:
+    """Coding sequences of a GenBank file (translations, EC numbers, products, locus tags), and the sequences it holds.
 
     A coding sequence without `/translation` is translated from the sequence with its own `/transl_table`; pseudogenes
-    are left out. The gene id is the locus tag, then the protein id, then the gene name.
+    are left out. The gene id is the locus tag, then the protein id, then the gene name. A file of features alone has
+    no sequences.
     """
+    genes, contigs = [], []
     for record in _genbank_records(data):
+        bases = _bases(record)
+        if bases:
+            contigs.append(Contig(record.id, bases, record.description))
         for feature in record.features:
             if feature.type == "CDS":
-                yield from _genbank_gene(record, feature)
-
-
-def genbank_sequences(data: bytes) -> list[Contig]:
-    """Sequences of a GenBank file, those that it holds; a file of features alone gives an empty list."""
-    records = ((record, _bases(record)) for record in _genbank_records(data))
-    return [Contig(record.id, bases) for record, bases in records if bases]
+                genes += [gene for gene in _genbank_gene(record, feature) if gene.protein]
+    return genes, contigs
 
 
 def _genbank_records(data: bytes) -> Iterator[SeqRecord]:
