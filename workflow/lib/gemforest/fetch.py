@@ -48,7 +48,7 @@ def source_path(context: Context, row: Mapping[str, str]) -> Path:
     source = row["source"]
     if source.startswith("carveme:"):
         return carveme_sample(source)
-    path = local_source(source, (context.project / context.config["genomes"]).parent)
+    path = local_source(source, (context.project / context.config["genomes"]).parent, context.project)
     assert path is not None
     return path
 

@@ -1,0 +1,13 @@
+rule simulate:
+    input:
+        rows=forest.rows,
+        ledgers=forest.ledgers("simulate"),
+    output:
+        f"{forest.root}/ledger/simulate/shard={{shard}}.parquet",
+    params:
+        settings=forest.settings("simulate"),
+        config=forest.config_path,
+    log:
+        "logs/simulate/shard={shard}.log",
+    shell:
+        "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
