@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from Bio.Data import CodonTable
+
 from gemforest.content import read_unpacked
 from gemforest.errors import RefusedError
 from gemforest.genecalling import call_genes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+
 from gemforest.carveme_files import carveme_data
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+
 from gemforest.errors import InputError
 from gemforest.newproject import sheet_of_folder
 from gemforest.sheet import read_sheet

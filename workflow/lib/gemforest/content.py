@@ -63,8 +63,11 @@ OTHER_ARCHIVES = {
 class _Unpacker(Protocol):
     """What bz2 and lzma offer, and what `_Gzip` makes of zlib."""
 
-    eof: bool
-    needs_input: bool
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
 
     @property
     def unused_data(self) -> bytes: ...

@@ -88,11 +88,9 @@ def licences() -> list[tuple[str, str, str]]:
 
 
 def _licence(about: metadata.PackageMetadata) -> str:
-    fields = {key: value for key, value in about.items() if key in ("License-Expression", "License")}
-    stated = fields.get("License-Expression") or fields.get("License") or ""
-    classifiers = [v.split(" :: ")[-1] for k, v in about.items() if k == "Classifier" and v.startswith("License")]
-    first_line = stated.strip().split("\n")[0]
-    return first_line if 0 < len(first_line) < 60 else ", ".join(classifiers) or "not stated"
+    stated = (about.get_all("License-Expression") or about.get_all("License") or [""])[0].strip().split("\n")[0]
+    classifiers = [c.split(" :: ")[-1] for c in about.get_all("Classifier") or [] if c.startswith("License")]
+    return stated if 0 < len(stated) < 60 else ", ".join(classifiers) or "not stated; see its own documentation"
 
 
 def as_text(checks: list[Check]) -> str:

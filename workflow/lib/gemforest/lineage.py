@@ -16,6 +16,7 @@ import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,11 @@ def lineage_evidence() -> LineageEvidence:
 def resource(name: str) -> Path:
     """A file of the project's `resources` folder."""
     return WORKFLOW.parent / "resources" / name
+
+
+def lineage_digests() -> dict[str, str]:
+    """Digests of the project's tables that the decision rests on, for stage keys."""
+    return {name: sha256(resource(name).read_bytes()).hexdigest() for name in (MODELS, MARKERS)}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

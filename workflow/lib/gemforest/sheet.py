@@ -32,6 +32,8 @@ CONTENTS = ("auto", "proteins", "nucleotides", "genbank")
 
 GENOME_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 TAG = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# A universe of the user's own is an SBML file.
+OWN_UNIVERSE = r"\.(?:xml|sbml)(?:\.gz|\.bz2)?$"
 CHECKSUM = r"^(?:(?:md5:)?[0-9a-fA-F]{32}|(?:sha256:)?[0-9a-fA-F]{64})?$"
 ACCESSION = r"^GC[AF]_[0-9]{9}(?:\.[0-9]+)?$"
 # In this order; what matches none is a local path.
@@ -123,7 +125,7 @@ def read_sheet(path: Path, universes: Collection[str] = UNIVERSES, media: Collec
     path
         A tab-separated file with a header line; UTF-8.
     universes
-        Allowed values of the column `universe`.
+        Allowed values of the column `universe`, beside SBML files.
     media
         Names of the known media; None leaves the column `medium` unchecked.
 
@@ -142,7 +144,9 @@ def read_sheet(path: Path, universes: Collection[str] = UNIVERSES, media: Collec
     columns["genome_id"] = _default_ids(columns, kinds)
     problems += _id_problems(columns["genome_id"], kinds, rows)
     problems += _source_problems(columns["source"], rows)
-    problems += _choice_problems("universe", columns["universe"], universes, rows)
+    own = pc.match_substring_regex(columns["universe"], OWN_UNIVERSE)
+    named = pc.if_else(own, DEFAULTS["universe"], columns["universe"])
+    problems += _choice_problems("universe", named, universes, rows)
     problems += _choice_problems("genetic_code", columns["genetic_code"], GENETIC_CODES, rows)
     problems += _choice_problems("content", columns["content"], CONTENTS, rows)
     problems += _checksum_problems(columns["checksum"], rows)
