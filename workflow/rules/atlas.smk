@@ -3,10 +3,12 @@ rule atlas_shard:
         forest.last_ledgers(),
     output:
         f"{forest.root}/atlas/ledger/shard={{shard}}.parquet",
-    params:
-        config=forest.config_path,
     log:
         "logs/atlas/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
+    params:
+        config=forest.config_path,
     shell:
         "gemforest atlas --shard {wildcards.shard} --config {params.config} 2> {log}"
 
@@ -16,9 +18,11 @@ rule atlas:
         forest.atlas_parts(),
     output:
         f"{forest.root}/atlas/atlas.duckdb",
-    params:
-        config=forest.config_path,
     log:
         "logs/atlas/atlas.log",
+    conda:
+        "../../envs/native.yaml"
+    params:
+        config=forest.config_path,
     shell:
         "gemforest atlas --config {params.config} 2> {log}"

@@ -4,10 +4,12 @@ rule gapfill:
         ledgers=forest.ledgers("gapfill"),
     output:
         f"{forest.root}/ledger/gapfill/shard={{shard}}.parquet",
+    log:
+        "logs/gapfill/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     params:
         settings=forest.settings("gapfill"),
         config=forest.config_path,
-    log:
-        "logs/gapfill/shard={shard}.log",
     shell:
         "gemforest gapfill --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -3,9 +3,11 @@ rule report:
         f"{forest.root}/atlas/atlas.duckdb",
     output:
         f"{forest.root}/report/index.html",
-    params:
-        config=forest.config_path,
     log:
         "logs/report.log",
+    conda:
+        "../../envs/native.yaml"
+    params:
+        config=forest.config_path,
     shell:
         "gemforest report --config {params.config} 2> {log}"

@@ -4,10 +4,12 @@ rule simulate:
         ledgers=forest.ledgers("simulate"),
     output:
         f"{forest.root}/ledger/simulate/shard={{shard}}.parquet",
+    log:
+        "logs/simulate/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
     params:
         settings=forest.settings("simulate"),
         config=forest.config_path,
-    log:
-        "logs/simulate/shard={shard}.log",
     shell:
         "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -74,7 +74,7 @@ def read_whole_ledger(path: Path, stage: str, genomes: Iterable[str]) -> pa.Tabl
         ledger = file.read(use_threads=False)
     expected, found = Counter(genomes), Counter(ledger["genome_id"].to_pylist())
     if expected != found:
-        lost, extra = sorted((expected - found)), sorted((found - expected))
+        lost, extra = sorted(expected - found), sorted(found - expected)
         raise InfrastructureError(
             f"{path}: the ledger does not name exactly the genomes of the shard (lost: {lost[:5]}, unexpected: "
             f"{extra[:5]}); remove it and run `gemforest {stage}` for this shard again"
@@ -86,7 +86,10 @@ def _gather(store: Store, table: str, shard: str, genomes: Iterable[str]) -> int
     """One table's part: written genome by genome, so that memory holds one genome; the number of rows."""
     schema = TABLES[table].schema.append(pa.field("shard", pa.string(), metadata={"doc": "shard of the genome"}))
     rows = 0
-    with atomic(store.atlas_path(table, shard)) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
+    with (
+        atomic(store.atlas_path(table, shard)) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as out,
+    ):
         for genome_id in genomes:
             part = _with_shard(store.read(table, shard, genome_id), shard)
             out.write_table(part.cast(schema))
@@ -141,8 +144,10 @@ def genome_ends(context: Context, shards: Iterable[str]) -> Counter[str]:
 
 
 def _write_views(store: Store, tables: Iterable[str]) -> None:
-    """A DuckDB file with one view per table over its parts, by absolute path: DuckDB takes relative ones from the shell's
-    folder. After a move `gemforest atlas` writes the views again."""
+    """A DuckDB file with one view per table over its parts.
+
+    Paths are absolute, because DuckDB takes relative ones from the reader's folder; `gemforest atlas` after a move.
+    """
     import duckdb
 
     folder = store.root.resolve() / "atlas"
@@ -153,7 +158,5 @@ def _write_views(store: Store, tables: Iterable[str]) -> None:
                 if any((folder / table).glob("shard=*.parquet")):
                     # hive_partitioning off: `shard=0007.parquet` is a file name, and shard is a column already.
                     parts = str(folder / table / "shard=*.parquet").replace("'", "''")
-                    database.execute(
-                        f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{parts}', hive_partitioning = false)"
-                    )
-
+                    source = f"read_parquet('{parts}', hive_partitioning = false)"
+                    database.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}")  # noqa: S608 (names are ours)

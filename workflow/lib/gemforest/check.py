@@ -20,7 +20,7 @@ from gemforest.ledger import Outcome, read_ledger
 from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shards
 from gemforest.stage import Context, Stage
-from gemforest.stages import all_stages
+from gemforest.stages import STAGE_NAMES, all_stages
 from gemforest.store import file_sha256, read_metadata
 
 # Footers are small reads on a shared file system: waiting overlaps well.
@@ -48,9 +48,9 @@ def check(context: Context, deep: bool = False, repair: bool = False) -> list[Da
         Remove what is damaged and the ledgers of damaged shards; the next run makes them again.
     """
     damages: list[Damage] = []
-    for stage in all_stages():
-        for shard in read_shards(context.store.root):
-            found = list(_damages(stage, context, shard, deep))
+    for shard in read_shards(context.store.root):
+        for stage in all_stages():
+            found = [*_gap(stage, context, shard), *_damages(stage, context, shard, deep)]
             damages += found
             if found and repair:
                 _forget(context, stage, shard, [damage.genome_id for damage in found if damage.genome_id])
@@ -76,6 +76,15 @@ def retry(context: Context, reason: str | None = None, stage_name: str | None = 
                 _forget(context, stage, shard, failed)
                 forgotten += [(stage.name, genome_id) for genome_id in failed]
     return forgotten
+
+
+def _gap(stage: Stage, context: Context, shard: str) -> Iterator[Damage]:
+    """A ledger that is missing although a later one is there: Snakemake alone would never make it again."""
+    later = STAGE_NAMES[STAGE_NAMES.index(stage.name) + 1 :]
+    if context.store.ledger_path(stage.name, shard).exists():
+        return
+    if any(context.store.ledger_path(name, shard).exists() for name in later):
+        yield Damage(stage.name, shard, "", "the ledger is missing")
 
 
 def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator[Damage]:
@@ -114,11 +123,19 @@ def _deep_damage(stage: Stage, context: Context, shard: str, genome_id: str) -> 
 
 
 def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> None:
-    """Remove genomes' files at a stage, and the shard's ledger, which Snakemake then finds missing."""
+    """Remove genomes' files at a stage, and all that Snakemake tracks from there on.
+
+    Snakemake does not make a missing file again while everything after it is there, so the shard's later ledgers go
+    too; their genomes' own files stay, and the jobs that rebuild those ledgers have nothing to do.
+    """
     for genome_id in genomes:
         paths: list[Path] = [*beside(stage, context, shard, genome_id)]
         paths.append(context.store.table_path(stage.main_table, shard, genome_id))
         paths.append(context.store.inflight_path(stage.name, shard, genome_id))
         for path in paths:
             path.unlink(missing_ok=True)
-    context.store.ledger_path(stage.name, shard).unlink(missing_ok=True)
+    for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) :]:
+        context.store.ledger_path(name, shard).unlink(missing_ok=True)
+    context.store.atlas_path("ledger", shard).unlink(missing_ok=True)
+    for last in ("atlas/atlas.duckdb", "report/index.html"):
+        (context.store.root / last).unlink(missing_ok=True)

@@ -80,9 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
-    sub.add_argument(
-        "--repair", action="store_true", help="remove what is damaged, so that the next run makes it again"
-    )
+    sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
     sub = add("retry", _retry, "forget failures, so that the next run tries them again")
     sub.add_argument("--reason", help="only failures with this reason")
     sub.add_argument("--stage", choices=list(STAGE_HELP), help="only failures at this stage")

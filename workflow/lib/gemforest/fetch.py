@@ -25,7 +25,7 @@ def process(task: Task) -> Products:
     path = source_path(task.context, task.row)
     if not path.is_file():
         if task.row["source"].startswith("carveme:"):
-            raise RefusedError(Reason.UNKNOWN_SAMPLE, f"carveme carries no proteome {path.name!r}; see its samples folder")
+            raise RefusedError(Reason.UNKNOWN_SAMPLE, f"carveme carries no proteome {path.name!r}")
         raise RefusedError(Reason.FILE_NOT_FOUND, f"{path}: there is no such file; mend the source in the sheet")
     try:
         sha256 = file_sha256(path)

@@ -117,7 +117,7 @@ def _fresh_model(universe: str) -> Any:
     import pickle
 
     # Only what this very process has pickled is unpickled.
-    return pickle.loads(_pristine_model(universe))
+    return pickle.loads(_pristine_model(universe))  # noqa: S301
 
 
 def _model_reactions(genome_id: str, network: Network, added: Mapping[str, str]) -> pa.Table:
@@ -137,7 +137,12 @@ def _model_reactions(genome_id: str, network: Network, added: Mapping[str, str])
 
 def _gapfills(genome_id: str, added: Mapping[str, str], scores: Mapping[str, float]) -> pa.Table:
     rows = [
-        {"genome_id": genome_id, "medium": medium, "reaction": reaction, "cost": 1.0 / (1.0 + scores.get(reaction, 0.0))}
+        {
+            "genome_id": genome_id,
+            "medium": medium,
+            "reaction": reaction,
+            "cost": 1.0 / (1.0 + scores.get(reaction, 0.0)),
+        }
         for reaction, medium in sorted(added.items(), key=lambda item: (item[1], item[0]))
     ]
     return pa.Table.from_pylist(rows, schema=TABLES["gapfills"].schema)

@@ -9,6 +9,7 @@ next time, and after a second death is recorded as `killed_its_job`. Whatever ha
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import multiprocessing
@@ -42,6 +43,7 @@ from gemforest.tables import TABLES
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 DEATHS_ALLOWED = 1
 SECOND_TRY_FACTOR = 2
+PR_SET_PDEATHSIG = 1
 MEMORY_POLL_SECONDS = 0.1
 # Workers are replaced after this many genomes, so that a leak in a native library stays small.
 GENOMES_PER_WORKER = 50
@@ -61,6 +63,15 @@ class Shard:
     def run(self) -> Counter[Outcome]:
         """Bring every genome of the shard up to date and write the ledger; the count of outcomes."""
         self._sweep()
+        count_deaths(self._inflight_folder())
+        try:
+            self._bring_up_to_date()
+        finally:
+            # A job that ends by itself, be it with an error, is no death of the genomes that it was at.
+            shutil.rmtree(self._inflight_folder(), ignore_errors=True)
+        return Counter(row.outcome for row in self.rows.values())
+
+    def _bring_up_to_date(self) -> None:
         tasks = self._pending()
         progress = Progress(self)
         if tasks:
@@ -71,8 +82,6 @@ class Shard:
                 self._run_isolated(tasks, progress)
         write_ledger(self.context.store.ledger_path(self.stage.name, self.shard), self.rows.values())
         progress.write(force=True)
-        shutil.rmtree(self._inflight_folder(), ignore_errors=True)
-        return Counter(row.outcome for row in self.rows.values())
 
     # What is to do
 
@@ -105,7 +114,9 @@ class Shard:
         if not path.exists():
             raise InfrastructureError(f"{path} is missing: run `gemforest {stage} --shard {self.shard}` first")
         rows = {row.genome_id: row for row in read_ledger(path)}
-        missing = [r["genome_id"] for r in read_shard(self.context.store.root, self.shard) if r["genome_id"] not in rows]
+        missing = [
+            r["genome_id"] for r in read_shard(self.context.store.root, self.shard) if r["genome_id"] not in rows
+        ]
         if missing:
             raise InfrastructureError(
                 f"{path} knows nothing of {missing[0]!r} ({len(missing)} genomes): the sheet changed since it was "
@@ -122,11 +133,14 @@ class Shard:
 
     def _run_isolated(self, tasks: list[Task], progress: Progress) -> None:
         """Run genomes in the pool; those in doubt afterwards, one at a time with more time and memory."""
-        fresh, doubtful = [], []
+        fresh: list[Task] = []
+        doubtful: list[Task] = []
         for task in tasks:
             deaths = _deaths(self._marker(task))
             if deaths > DEATHS_ALLOWED:
-                detail = f"its job died {deaths} times while this genome was being worked on; see logs/{self.stage.name}"
+                detail = (
+                    f"its job died {deaths} times while this genome was being worked on; see logs/{self.stage.name}"
+                )
                 self._book_failure(task, Outcome.FAILED, Reason.KILLED_ITS_JOB, detail)
             else:
                 (doubtful if deaths else fresh).append(task)
@@ -158,6 +172,7 @@ class Shard:
             ProcessPool(
                 max_workers=min(workers, len(tasks)),
                 max_tasks=GENOMES_PER_WORKER,
+                initializer=_die_with_parent,
                 context=multiprocessing.get_context("spawn"),
             ) as pool,
             watch,
@@ -229,9 +244,7 @@ class Shard:
 
     # Booking
 
-    def _book_failure(
-        self, task: Task, outcome: Outcome, reason: Reason, detail: str, seconds: float = 0.0
-    ) -> None:
+    def _book_failure(self, task: Task, outcome: Outcome, reason: Reason, detail: str, seconds: float = 0.0) -> None:
         row = _row(self.stage, task, outcome, reason, detail, seconds)
         finish(self.stage, task, row, None)
         self.rows[task.genome_id] = row
@@ -299,6 +312,7 @@ def finish(stage: Stage, task: Task, row: LedgerRow, products: Products | None) 
             from gemforest.models import write_sbml
 
             path = store.model_path(folder, task.shard, task.genome_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_sbml(network, path)
             written[str(path.relative_to(store.root))] = (path.stat().st_size, file_sha256(path))
         for table in stage.writes[1:]:
@@ -385,6 +399,12 @@ class MemoryWatch:
                         os.kill(pid, signal.SIGKILL)
 
 
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this worker when its job dies: nobody is left to take its result or to watch it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _resident_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -463,7 +483,9 @@ class Progress:
         if force or now - self.last_file >= self.FILE_EVERY:
             self.last_file = now
             state = {"done": done, "failed": failed, "total": self.shard.total, "pid": os.getpid()}
-            write_text(self.shard.context.store.progress_path(self.shard.stage.name, self.shard.shard), json.dumps(state))
+            write_text(
+                self.shard.context.store.progress_path(self.shard.stage.name, self.shard.shard), json.dumps(state)
+            )
         if force or now - self.last_line >= self.LINE_EVERY:
             self.last_line = now
             print(
@@ -482,6 +504,4 @@ def run_shard(stage: Stage, context: Context, shard: str, cores: int) -> Counter
     InfrastructureError
         The machine is at fault: an input ledger is missing, the disk is full. Finished genomes stay finished.
     """
-    job = Shard(stage, context, shard, cores)
-    count_deaths(job._inflight_folder())
-    return job.run()
+    return Shard(stage, context, shard, cores).run()

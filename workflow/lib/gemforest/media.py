@@ -70,16 +70,16 @@ def read_media(path: Path) -> Media:
             problems.append(f"{where}: {row['compound']!r} is in medium {row['medium']!r} twice; remove one")
         uptake = _uptake(row["max_uptake"] or "")
         if uptake is not None and not 0 <= uptake < float("inf"):
-            problems.append(
-                f"{where}: max_uptake {row['max_uptake']!r}; expected mmol/gDW/h, zero or more, or nothing"
-            )
+            problems.append(f"{where}: max_uptake {row['max_uptake']!r}; expected mmol/gDW/h, zero or more, or nothing")
         compounds[row["medium"]][row["compound"]] = uptake
     if problems:
         raise InputError("\n".join(problems))
     return Media(path, compounds)
 
 
-def exchange_bounds(network: Network, uptakes: Mapping[str, float] | None, default: float) -> dict[str, tuple[float, float]]:
+def exchange_bounds(
+    network: Network, uptakes: Mapping[str, float] | None, default: float
+) -> dict[str, tuple[float, float]]:
     """Bounds of all exchanges of a network on a medium; every exchange open at `default` where `uptakes` is None."""
     if uptakes is None:
         named = {r: default for r, is_exchange in zip(network.reactions, network.exchanges, strict=True) if is_exchange}

@@ -38,9 +38,7 @@ SUMMARY_COLUMNS = (
 def write_report(context: Context, partial: bool = False) -> Path:
     """Write `report/index.html`; `partial` says on the page that the run was not finished."""
     status = read_status(context)
-    outcomes = [
-        [name, *(str(counts[outcome]) for outcome in Outcome)] for name, counts in status.outcomes.items()
-    ]
+    outcomes = [[name, *(str(counts[outcome]) for outcome in Outcome)] for name, counts in status.outcomes.items()]
     stopped = [
         [row.genome_id, row.stage, row.outcome, REASON_TEXT[row.reason] or row.reason, row.detail]
         for row in status.stopped

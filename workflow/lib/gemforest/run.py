@@ -132,7 +132,12 @@ def _watch(process: subprocess.Popen[bytes], context: Context, console: Console)
                 shown = time.monotonic()
                 console.print(_line(context))
         return
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]}"))
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
         tasks = {name: bars.add_task(name, total=None, failed="") for name in STAGE_NAMES}
         while process.poll() is None:

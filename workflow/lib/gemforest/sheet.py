@@ -8,7 +8,6 @@ asked here: that is one genome's outcome, not the sheet's.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -441,7 +440,7 @@ def local_paths(
             places.append(())
         else:
             path = source.removeprefix("file://")
-            path = os.path.expanduser(path) if path.startswith("~") else path
+            path = str(Path(path).expanduser()) if path.startswith("~") else path
             places.append((path,) if path.startswith("/") else (beside + path, within + path))
     return places
 

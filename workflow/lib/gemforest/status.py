@@ -61,9 +61,7 @@ def read_status(context: Context) -> Status:
                 rows = read_ledger(ledger)
                 done += 1
                 counts.update(row.outcome for row in rows)
-                status.stopped += [
-                    row for row in rows if row.outcome not in (Outcome.OK, Outcome.SKIPPED_UPSTREAM)
-                ]
+                status.stopped += [row for row in rows if row.outcome not in (Outcome.OK, Outcome.SKIPPED_UPSTREAM)]
             elif state := _progress(context, name, shard):
                 status.running.append({"stage": name, "shard": shard, **state})
         status.outcomes[name] = counts
