@@ -16,9 +16,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from gemforest.errors import InfrastructureError, InputError
 from gemforest.media import read_media
-from gemforest.sheet import Sheet, local_paths, read_sheet
+from gemforest.sheet import Sheet, local_paths, read_sheet, shared_texts
 from gemforest.stage import Context
 from gemforest.store import digest, write_text
 
@@ -67,6 +69,10 @@ def make_plan(context: Context) -> Plan:
     sheet = read_sheet(context.project / context.config["genomes"], media=media.names())
     members = dict(_read_members(context.store.root))
     rows = _rows(sheet, context)
+    # Snakemake's process goes on to build its jobs: Arrow's pool is to give back what the sheet needed.
+    digest_of_sheet = sheet.digest
+    del sheet
+    pa.default_memory_pool().release_unused()
     clash = _case_clash(members, rows)
     if clash:
         raise InputError(
@@ -82,7 +88,7 @@ def make_plan(context: Context) -> Plan:
             by_shard[shard].append(rows[genome_id])
     header = _to_tsv(ROW_FIELDS, [])
     shards = {shard: header + "".join(by_shard[shard]) for shard in sorted(by_shard)}
-    return Plan(sheet.digest, members, shards)
+    return Plan(digest_of_sheet, members, shards)
 
 
 def write_plan(plan: Plan, context: Context) -> list[str]:
@@ -129,17 +135,30 @@ def _rows(sheet: Sheet, context: Context) -> dict[str, str]:
     Works on whole columns and keeps lines rather than rows: a plan of 100,000 genomes is made at every parsing.
     """
     genomes = sheet.genomes
-    columns = {name: genomes[name].to_pylist() for name in SHEET_FIELDS}
+    columns = {name: shared_texts(genomes[name]) for name in SHEET_FIELDS if name != "tags"}
     columns["medium"] = [medium or context.config["medium"] for medium in columns["medium"]]
-    texts = {tags: json.dumps(dict(tags), sort_keys=True) for tags in set(map(tuple, columns["tags"]))}
-    columns["tags"] = [texts[tuple(tags)] for tags in columns["tags"]]
-    paths = local_paths(columns["source"], genomes["source_kind"].to_pylist(), sheet.path.parent, context.project)
+    columns["tags"] = _tags(genomes)
+    kinds = shared_texts(genomes["source_kind"])
+    paths = local_paths(columns["source"], kinds, sheet.path.parent, context.project)
     columns["fingerprint"] = [_fingerprint(*candidates) if candidates else "" for candidates in paths]
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerows(zip(*(columns[name] for name in ROW_FIELDS), strict=True))
-    lines = text.getvalue().split("\n")
-    return {genome_id: f"{line}\n" for genome_id, line in zip(columns["genome_id"], lines, strict=False)}
+    text.seek(0)
+    # A StringIO splits at \n alone; cells hold no line breaks, the sheet refuses them.
+    return dict(zip(columns["genome_id"], text, strict=True))
+
+
+def _tags(genomes: pa.Table) -> list[str]:
+    """Tags as JSON, each distinct text once in memory."""
+    texts: dict[tuple[tuple[str, str], ...], str] = {}
+    found = []
+    for scalar in genomes["tags"]:
+        tags = tuple(scalar.as_py())
+        if tags not in texts:
+            texts[tags] = json.dumps(dict(tags), sort_keys=True)
+        found.append(texts[tags])
+    return found
 
 
 def _fingerprint(*candidates: str) -> str:
