@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from cobra.flux_analysis import find_blocked_reactions
 from cobra.io import load_model, write_sbml_model
+from scipy.sparse import csc_array, eye_array
+from scipy.sparse.linalg import splu
+
 from gemforest.errors import InputError
 from gemforest.universe import (
     Universe,
@@ -25,8 +28,6 @@ from gemforest.universe import (
     universe_path,
     validate,
 )
-from scipy.sparse import csc_array, eye_array
-from scipy.sparse.linalg import splu
 
 
 @pytest.fixture(scope="module")

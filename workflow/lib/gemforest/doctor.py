@@ -218,17 +218,17 @@ def _resources() -> Iterator[Check]:
         line.split("\t") for line in manifest.read_text(encoding="utf-8").splitlines() if line[:1] not in ("", "#")
     ]
     header, rows = lines[0], lines[1:]
-    if not {"file", "sha256"} <= set(header):
+    if not {"path", "sha256"} <= set(header):
         yield Check(
-            "resources", Verdict.FAILED, f"{manifest.name} lacks the columns file and sha256", "check it out again"
+            "resources", Verdict.FAILED, f"{manifest.name} lacks the columns path and sha256", "check it out again"
         )
         return
     wrong = []
     for row in rows:
         entry = dict(zip(header, row, strict=False))
-        path = manifest.parent / entry["file"]
+        path = manifest.parent / entry["path"]
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
-            wrong.append(entry["file"])
+            wrong.append(entry["path"])
     if wrong:
         yield Check("resources", Verdict.FAILED, f"missing or changed: {', '.join(wrong)}", "git checkout resources")
     else:
