@@ -25,6 +25,8 @@ def put(context: Context, table: str, *rows: dict[str, object]) -> None:
 def context(tmp_path: Path) -> Context:
     """PFK kept for its evidence, TKT1 filled in, ACKr scored but not kept, PGI without any gene."""
     found = Context(tmp_path, complete({}), Store(tmp_path / "results"))
+    # Compiled universes are shared with the other tests: compiling one takes half a minute.
+    (tmp_path / "resources").symlink_to(Path(__file__).resolve().parents[2] / "resources")
     plan = tmp_path / "results" / "plan"
     plan.mkdir(parents=True)
     (plan / "members.tsv").write_text("genome_id\tshard\tstate\necoli\t0000\tactive\n")
@@ -83,3 +85,9 @@ def test_unknown_names_are_refused_with_the_nearest_known(context):
         explain(context, "Ecoly", "PFK")
     with pytest.raises(InputError, match="'PFK'"):
         explain(context, "ecoli", "PFKK")
+
+
+def test_a_reaction_that_the_universe_lacks_is_told_so(context):
+    # CarveMe's universe of archaea has no methyl-coenzyme M reductase, the database has its proteins.
+    put(context, "lineages", {"universe": "archaea", "decided_by": "auto"})
+    assert "the universe archaea does not hold" in explain(context, "ecoli", "MCR").verdict

@@ -23,6 +23,7 @@ from gemforest.errors import InputError
 from gemforest.plan import plan_folder
 from gemforest.stage import Context
 from gemforest.tables import TABLES
+from gemforest.universe import load_universe
 
 MOST_HITS_SHOWN = 8
 
@@ -63,6 +64,8 @@ class Findings:
     fills: list[dict[str, Any]] | None
     model: list[dict[str, Any]] | None
     database_proteins: int
+    lacking_universe: str = ""
+    """Name of the genome's universe where that does not hold the reaction at all."""
 
 
 def explain(context: Context, genome_id: str, reaction: str) -> Explanation:
@@ -125,7 +128,16 @@ def _findings(context: Context, shard: str, genome_id: str, reaction: str) -> Fi
         rows("gapfills"),
         rows("model_reactions"),
         len(proteins),
+        _lacking_universe(context, shard, genome_id, reaction),
     )
+
+
+def _lacking_universe(context: Context, shard: str, genome_id: str, reaction: str) -> str:
+    lineage = _read(context, "lineages", shard, genome_id)
+    if lineage is None or not lineage.num_rows:
+        return ""
+    name: str = lineage["universe"][0].as_py()
+    return "" if reaction in load_universe(name, context.cache).network.reactions else name
 
 
 def _read(context: Context, table: str, shard: str, genome_id: str) -> pa.Table | None:
@@ -146,6 +158,10 @@ def _proteins_of_reactions() -> dict[str, frozenset[str]]:
 
 
 def _verdict(found: Findings) -> str:
+    if found.lacking_universe and not found.model:
+        return (
+            f"not in the model: the universe {found.lacking_universe} does not hold this reaction, whatever the genes"
+        )
     if found.model is None:
         return "there is no final model of this genome; `gemforest status` tells why"
     if not found.model:
