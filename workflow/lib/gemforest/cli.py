@@ -87,6 +87,23 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("status", _status, "what became of the genomes so far")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--watch", action="store_true", help="stay and renew the tables every two seconds")
+    sub = add("sheet", _sheet, "write a sheet from a folder of genome files, recognised by what is in them")
+    sub.add_argument("folder", type=Path, help="folder of genome files; subfolders are searched too")
+    sub.add_argument("--output", type=Path, default=Path("config/genomes.tsv"), help="where (default: %(default)s)")
+    sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
+    sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
+    sub.add_argument("folder", type=Path, help="folder to make")
+    sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
+    sub = add("explain", _explain, "why a reaction is in a genome's model, or why it is not")
+    sub.add_argument("genome", help="genome_id")
+    sub.add_argument("reaction", help="BiGG reaction id, such as PFK")
+    sub = add("config", _show_config, "print the effective config, or what its keys mean")
+    sub.add_argument(
+        "--show", action="store_true", help="the effective config, defaults filled in (this is the default)"
+    )
+    sub.add_argument("--keys", action="store_true", help="every key with its default and its meaning")
     return parser
 
 
@@ -205,6 +222,73 @@ def _status(parsed: argparse.Namespace) -> int:
         time.sleep(2)
         console.clear()
         show(context, console)
+    return 0
+
+
+def _sheet(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
+    from gemforest.newproject import sheet_of_folder
+    from gemforest.store import write_text
+
+    output = parsed.project / parsed.output
+    if output.exists() and not parsed.force:
+        raise InputError(f"{output} exists; name another file with --output, or replace it with --force")
+    text, notes = sheet_of_folder(parsed.folder, output)
+    write_text(output, text)
+    for note in notes:
+        print(note, file=sys.stderr)
+    rows = sum(not line.startswith("#") for line in text.splitlines()) - 1
+    print(f"{rows} genomes in {output}")
+    return 0
+
+
+def _init(parsed: argparse.Namespace) -> int:
+    from gemforest.newproject import new_project
+
+    for path in new_project(parsed.folder):
+        print(path)
+    print(
+        f"\nPut your genomes in {parsed.folder}/config/genomes.tsv, or let `gemforest sheet FOLDER --project "
+        f"{parsed.folder} --force` write it.\nThen: gemforest doctor --project {parsed.folder}, and gemforest run "
+        f"--project {parsed.folder}"
+    )
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    import json
+
+    from gemforest.doctor import as_records, as_text, examine, exit_code, licences
+
+    if parsed.licences:
+        rows = licences()
+        if parsed.json:
+            print(json.dumps([dict(zip(("package", "licence", "terms"), row, strict=True)) for row in rows], indent=1))
+        else:
+            print("\n".join(f"{name:<32} {licence:<40} {terms}".rstrip() for name, licence, terms in rows))
+        return 0
+    checks = examine(parsed.project.resolve(), _config_path(parsed))
+    print(json.dumps(as_records(checks), indent=1) if parsed.json else as_text(checks))
+    return exit_code(checks)
+
+
+def _explain(parsed: argparse.Namespace) -> int:
+    from gemforest.explain import explain
+
+    print(explain(_context(parsed), parsed.genome, parsed.reaction))
+    return 0
+
+
+def _show_config(parsed: argparse.Namespace) -> int:
+    import yaml
+
+    from gemforest.config import described_keys
+
+    if parsed.keys:
+        for key, described in described_keys():
+            print(f"{key}: {described.get('default')!s}\n    {described.get('description', '')}")
+        return 0
+    print(yaml.safe_dump(_context(parsed).config, sort_keys=False).rstrip())
     return 0
 
 

@@ -63,8 +63,11 @@ OTHER_ARCHIVES = {
 class _Unpacker(Protocol):
     """What bz2 and lzma offer, and what `_Gzip` makes of zlib."""
 
-    eof: bool
-    needs_input: bool
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
 
     @property
     def unused_data(self) -> bytes: ...
@@ -119,6 +122,27 @@ def read_unpacked(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
     if _unpacker_of(unpacked) is not None:
         raise RefusedError(Reason.NOT_A_GENOME, f"{path.name} was packed twice; unpack it once")
     return unpacked
+
+
+def read_head(path: Path, most: int = STEP) -> bytes:
+    """The first bytes of a file, unpacked: enough to recognise it, whatever its size.
+
+    Raises
+    ------
+    RefusedError
+        As `read_unpacked`, but for what only the end of the file would show.
+    """
+    with path.open("rb") as handle:
+        packed = handle.read(most)
+    if not packed.strip(b" \t\r\n\x00"):
+        raise RefusedError(Reason.EMPTY_FILE, f"{path.name} holds nothing; copy or download it again")
+    new_unpacker = _unpacker_of(packed)
+    if new_unpacker is None:
+        return packed
+    try:
+        return new_unpacker().decompress(packed, most)
+    except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
+        raise RefusedError(Reason.DAMAGED_ARCHIVE, f"{path.name}: {error}; copy or download it again") from None
 
 
 def _read(path: Path, limits: Limits) -> bytes:

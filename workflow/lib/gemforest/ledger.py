@@ -60,6 +60,7 @@ class Reason(StrEnum):
     LOOKS_LIKE_CONTIGS = "looks_like_contigs"
     LOOKS_LIKE_PROTEINS = "looks_like_proteins"
     MIXED_SEQUENCES = "mixed_sequences"
+    NOT_AS_DECLARED = "not_as_declared"
     NO_PROTEINS = "no_proteins"
     TOO_FEW_PROTEINS = "too_few_proteins"
     # homology, evidence
@@ -111,6 +112,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.LOOKS_LIKE_CONTIGS: "nucleotide sequences where proteins were declared",
     Reason.LOOKS_LIKE_PROTEINS: "protein sequences where nucleotides were declared",
     Reason.MIXED_SEQUENCES: "the file mixes nucleotide and protein sequences",
+    Reason.NOT_AS_DECLARED: "the file holds another kind of data than the sheet declares",
     Reason.NO_PROTEINS: "no usable protein sequence was found",
     Reason.TOO_FEW_PROTEINS: "fewer proteins than any living cell has: a fragment, not a genome",
     Reason.SEARCH_CRASHED: "the homology search ends abnormally on this genome's proteins",

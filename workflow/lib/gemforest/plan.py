@@ -11,13 +11,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from gemforest.errors import InfrastructureError, InputError
 from gemforest.media import read_media
-from gemforest.sheet import Sheet, local_source, read_sheet
+from gemforest.sheet import Sheet, local_paths, read_sheet, shared_texts
 from gemforest.stage import Context
 from gemforest.store import digest, write_text
 
@@ -65,7 +68,11 @@ def make_plan(context: Context) -> Plan:
     media = read_media(context.project / context.config["media"])
     sheet = read_sheet(context.project / context.config["genomes"], media=media.names())
     members = dict(_read_members(context.store.root))
-    rows = {row["genome_id"]: row for row in _rows(sheet, context)}
+    rows = _rows(sheet, context)
+    # Snakemake's process goes on to build its jobs: Arrow's pool is to give back what the sheet needed.
+    digest_of_sheet = sheet.digest
+    del sheet
+    pa.default_memory_pool().release_unused()
     clash = _case_clash(members, rows)
     if clash:
         raise InputError(
@@ -75,12 +82,13 @@ def make_plan(context: Context) -> Plan:
     for genome_id, (shard, _) in members.items():
         members[genome_id] = (shard, ACTIVE if genome_id in rows else REMOVED)
     _place(members, [g for g in rows if g not in members], context.config["shard_size"])
-    by_shard: dict[str, list[dict[str, str]]] = {shard: [] for shard, _ in members.values()}
+    by_shard: dict[str, list[str]] = {shard: [] for shard, _ in members.values()}
     for genome_id, (shard, state) in members.items():
         if state == ACTIVE:
             by_shard[shard].append(rows[genome_id])
-    shards = {shard: _to_tsv(ROW_FIELDS, by_shard[shard]) for shard in sorted(by_shard)}
-    return Plan(sheet.digest, members, shards)
+    header = _to_tsv(ROW_FIELDS, [])
+    shards = {shard: header + "".join(by_shard[shard]) for shard in sorted(by_shard)}
+    return Plan(digest_of_sheet, members, shards)
 
 
 def write_plan(plan: Plan, context: Context) -> list[str]:
@@ -121,25 +129,47 @@ def _summary(plan: Plan) -> str:
     return json.dumps({"sheet": plan.sheet_digest, **plan.counts(), "shards": shards}, indent=1) + "\n"
 
 
-def _rows(sheet: Sheet, context: Context) -> Iterator[dict[str, str]]:
-    """The sheet's rows as text, complete with what the config gives to empty cells."""
-    folder = sheet.path.parent
-    for row in sheet.genomes.select(SHEET_FIELDS).to_pylist():
-        path = local_source(row["source"], folder, context.project)
-        yield row | {
-            "medium": row["medium"] or context.config["medium"],
-            "tags": json.dumps(dict(row["tags"]), sort_keys=True),
-            "fingerprint": _fingerprint(path) if path else "",
-        }
+def _rows(sheet: Sheet, context: Context) -> dict[str, str]:
+    """Each genome's line of its rows file: the sheet's row, complete with what the config gives to empty cells.
+
+    Works on whole columns and keeps lines rather than rows: a plan of 100,000 genomes is made at every parsing.
+    """
+    genomes = sheet.genomes
+    columns = {name: shared_texts(genomes[name]) for name in SHEET_FIELDS if name != "tags"}
+    columns["medium"] = [medium or context.config["medium"] for medium in columns["medium"]]
+    columns["tags"] = _tags(genomes)
+    kinds = shared_texts(genomes["source_kind"])
+    paths = local_paths(columns["source"], kinds, sheet.path.parent, context.project)
+    columns["fingerprint"] = [_fingerprint(*candidates) if candidates else "" for candidates in paths]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerows(zip(*(columns[name] for name in ROW_FIELDS), strict=True))
+    text.seek(0)
+    # A StringIO splits at \n alone; cells hold no line breaks, the sheet refuses them.
+    return dict(zip(columns["genome_id"], text, strict=True))
 
 
-def _fingerprint(path: Path) -> str:
-    """Size and time of a local file: an edited one changes its shard's rows, and so wakes its jobs."""
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size}-{status.st_mtime_ns}"
+def _tags(genomes: pa.Table) -> list[str]:
+    """Tags as JSON, each distinct text once in memory."""
+    texts: dict[tuple[tuple[str, str], ...], str] = {}
+    found = []
+    for scalar in genomes["tags"]:
+        tags = tuple(scalar.as_py())
+        if tags not in texts:
+            texts[tags] = json.dumps(dict(tags), sort_keys=True)
+        found.append(texts[tags])
+    return found
+
+
+def _fingerprint(*candidates: str) -> str:
+    """Size and time of the first file that exists: an edited one changes its shard's rows, and so wakes its jobs."""
+    for candidate in candidates:
+        try:
+            status = os.stat(candidate)  # noqa: PTH116 - a hundred thousand Path objects cost a second
+        except OSError:
+            continue
+        return f"{status.st_size}-{status.st_mtime_ns}"
+    return "missing"
 
 
 def _place(members: dict[str, tuple[str, str]], new: Iterable[str], size: int) -> None:

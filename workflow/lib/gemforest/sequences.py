@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,10 @@ import pyarrow as pa
 from gemforest.content import DEFAULT_LIMITS, Content, Limits, read_unpacked, recognise
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason
+
+if TYPE_CHECKING:
+    from Bio.SeqFeature import SeqFeature
+    from Bio.SeqRecord import SeqRecord
 
 PROTEIN_LETTERS = b"ACDEFGHIKLMNPQRSTVWYBZXUO"
 
@@ -89,6 +94,7 @@ class Contig:
 
     name: str
     bases: bytes
+    description: str = ""
 
 
 def _normalising_table() -> bytes:
@@ -144,7 +150,7 @@ def read_proteins(path: Path, limits: Limits = DEFAULT_LIMITS) -> pa.Table:
             f"{path.name} holds nucleotides, expected proteins; give the translated file, or let genes be called on it",
         )
     if content is Content.GENBANK:
-        return tabulate(genbank_genes(data))
+        return tabulate(read_genbank(data)[0])
     return tabulate(fasta_genes(data))
 
 
@@ -160,7 +166,7 @@ def fasta_genes(data: bytes) -> Iterator[Gene]:
 def fasta_sequences(data: bytes) -> list[Contig]:
     """Records of a nucleotide FASTA file with at least one base."""
     pairs = ((header, body.translate(None, WHITESPACE)) for header, body in _fasta_records(data))
-    return [Contig(header.partition(" ")[0], bases) for header, bases in pairs if bases]
+    return [Contig(header.partition(" ")[0], bases, header.partition(" ")[2]) for header, bases in pairs if bases]
 
 
 def _fasta_records(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -170,6 +176,12 @@ def _fasta_records(data: bytes) -> Iterator[tuple[str, bytes]]:
     for record in data[1:].split(b"\n>"):
         header, _, body = record.partition(b"\n")
         yield " ".join(header.decode("utf-8", "replace").split()), body
+
+
+def n50(lengths: Sequence[int]) -> int:
+    """Length of the contig in which half of all bases are reached, the longest first."""
+    descending = np.sort(np.asarray(lengths, dtype=np.int64))[::-1]
+    return int(descending[np.searchsorted(np.cumsum(descending), descending.sum() / 2)])
 
 
 def tabulate(genes: Iterable[Gene]) -> pa.Table:
@@ -284,25 +296,25 @@ def molecular_masses(sequences: Sequence[bytes]) -> np.ndarray:
     return np.where(unknown > MOST_X_FOR_A_MASS * lengths, np.nan, masses)
 
 
-def genbank_genes(data: bytes) -> Iterator[Gene]:
-    """Coding sequences of a GenBank file: its translations, EC numbers, products and locus tags.
+def read_genbank(data: bytes) -> tuple[list[Gene], list[Contig]]:
+    """Coding sequences of a GenBank file (translations, EC numbers, products, locus tags), and the sequences it holds.
 
     A coding sequence without `/translation` is translated from the sequence with its own `/transl_table`; pseudogenes
-    are left out. The gene id is the locus tag, then the protein id, then the gene name.
+    are left out. The gene id is the locus tag, then the protein id, then the gene name. A file of features alone has
+    no sequences.
     """
+    genes, contigs = [], []
     for record in _genbank_records(data):
+        bases = _bases(record)
+        if bases:
+            contigs.append(Contig(record.id, bases, record.description))
         for feature in record.features:
             if feature.type == "CDS":
-                yield from _genbank_gene(record, feature)
+                genes += [gene for gene in _genbank_gene(record, feature) if gene.protein]
+    return genes, contigs
 
 
-def genbank_sequences(data: bytes) -> list[Contig]:
-    """Sequences of a GenBank file, those that it holds; a file of features alone gives an empty list."""
-    records = ((record, _bases(record)) for record in _genbank_records(data))
-    return [Contig(record.id, bases) for record, bases in records if bases]
-
-
-def _genbank_records(data: bytes) -> Iterator:
+def _genbank_records(data: bytes) -> Iterator[SeqRecord]:
     if not data.rstrip().endswith(b"//"):
         raise RefusedError(
             Reason.TRUNCATED_FILE, "the GenBank file ends before its last record does; download it again"
@@ -319,7 +331,7 @@ def _genbank_records(data: bytes) -> Iterator:
             raise RefusedError(Reason.NOT_A_GENOME, f"GenBank file that cannot be read: {error}") from None
 
 
-def _bases(record) -> bytes:
+def _bases(record: SeqRecord) -> bytes:
     from Bio.Seq import UndefinedSequenceError
 
     try:
@@ -328,7 +340,7 @@ def _bases(record) -> bytes:
         return b""
 
 
-def _genbank_gene(record, feature) -> Iterator[Gene]:
+def _genbank_gene(record: SeqRecord, feature: SeqFeature) -> Iterator[Gene]:
     from Bio.SeqFeature import AfterPosition, BeforePosition
 
     qualifiers = feature.qualifiers
@@ -357,7 +369,7 @@ def _genbank_gene(record, feature) -> Iterator[Gene]:
     )
 
 
-def _translated(record, feature) -> str:
+def _translated(record: SeqRecord, feature: SeqFeature) -> str:
     """Protein of a coding sequence by its genetic code; the first codon of a whole gene is read as methionine."""
     from Bio.Seq import UndefinedSequenceError
 

@@ -9,7 +9,7 @@ asked here: that is one genome's outcome, not the sheet's.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
@@ -32,6 +32,8 @@ CONTENTS = ("auto", "proteins", "nucleotides", "genbank")
 
 GENOME_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 TAG = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# A universe of the user's own is an SBML file.
+OWN_UNIVERSE = r"\.(?:xml|sbml)(?:\.gz|\.bz2)?$"
 CHECKSUM = r"^(?:(?:md5:)?[0-9a-fA-F]{32}|(?:sha256:)?[0-9a-fA-F]{64})?$"
 ACCESSION = r"^GC[AF]_[0-9]{9}(?:\.[0-9]+)?$"
 # In this order; what matches none is a local path.
@@ -123,7 +125,7 @@ def read_sheet(path: Path, universes: Collection[str] = UNIVERSES, media: Collec
     path
         A tab-separated file with a header line; UTF-8.
     universes
-        Allowed values of the column `universe`.
+        Allowed values of the column `universe`, beside SBML files.
     media
         Names of the known media; None leaves the column `medium` unchecked.
 
@@ -142,7 +144,9 @@ def read_sheet(path: Path, universes: Collection[str] = UNIVERSES, media: Collec
     columns["genome_id"] = _default_ids(columns, kinds)
     problems += _id_problems(columns["genome_id"], kinds, rows)
     problems += _source_problems(columns["source"], rows)
-    problems += _choice_problems("universe", columns["universe"], universes, rows)
+    own = pc.match_substring_regex(columns["universe"], OWN_UNIVERSE)
+    named = pc.if_else(own, DEFAULTS["universe"], columns["universe"])
+    problems += _choice_problems("universe", named, universes, rows)
     problems += _choice_problems("genetic_code", columns["genetic_code"], GENETIC_CODES, rows)
     problems += _choice_problems("content", columns["content"], CONTENTS, rows)
     problems += _checksum_problems(columns["checksum"], rows)
@@ -191,7 +195,8 @@ def _cells(path: Path, data: bytes) -> tuple[pa.Table, np.ndarray]:
         raise SheetError(path, problems)
     table = csv.read_csv(
         pa.BufferReader(b"\n".join(line for _, line in numbered[1:]) + b"\n"),
-        read_options=csv.ReadOptions(column_names=header, block_size=max(1 << 20, len(data) + 1)),
+        # One thread: a sheet is small, and each thread of the reader keeps memory of its own.
+        read_options=csv.ReadOptions(column_names=header, use_threads=False),
         parse_options=csv.ParseOptions(delimiter="\t", quote_char=False, newlines_in_values=False),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False),
     )
@@ -234,8 +239,7 @@ def _complete(cells: pa.Table, rows: np.ndarray) -> tuple[dict[str, pa.Array], l
     """All columns, trimmed, empty cells of known ones replaced by their default."""
     columns, problems = {}, []
     for name in cells.column_names:
-        texts = pc.utf8_trim_whitespace(cells[name].combine_chunks())
-        texts = texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts
+        texts = pc.utf8_trim_whitespace(pa.concat_arrays(cells[name].chunks))
         if DEFAULTS.get(name):
             texts = pc.if_else(pc.equal(texts, ""), DEFAULTS[name], texts)
         columns[name] = texts
@@ -243,7 +247,7 @@ def _complete(cells: pa.Table, rows: np.ndarray) -> tuple[dict[str, pa.Array], l
         problems += _problems(name, texts, control, rows, "holds a control character", "type the cell anew")
     for name, default in DEFAULTS.items():
         if name not in columns:
-            columns[name] = pa.array(np.full(len(rows), default, dtype=object), pa.string())
+            columns[name] = pa.repeat(pa.scalar(default, pa.string()), len(rows))
     return columns, problems
 
 
@@ -398,7 +402,8 @@ def _digest(columns: dict[str, pa.Array]) -> str:
     digest = sha256()
     for name in sorted(columns):
         digest.update(f"{name}\0".encode())
-        digest.update("\n".join(columns[name].to_pylist()).encode())
+        for text in columns[name].to_pylist():
+            digest.update(f"{text}\n".encode())
         digest.update(b"\0")
     return digest.hexdigest()
 
@@ -417,6 +422,33 @@ def _notes(genomes: pa.Table) -> list[str]:
 def carveme_sample(source: str) -> Path:
     """The proteome of the installed carveme package that `carveme:NAME` means; it need not exist."""
     return Path(str(files("carveme") / "data" / "benchmark" / "fasta" / f"{source.removeprefix('carveme:')}.faa"))
+
+
+def shared_texts(column: pa.ChunkedArray) -> list[str]:
+    """The texts of a column as a list in which equal texts are one object: columns of a large sheet repeat a lot."""
+    encoded = pa.concat_arrays(column.chunks or [pa.array([], pa.string())]).dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    return [texts[code] for code in encoded.indices.to_numpy().tolist()]
+
+
+def local_paths(
+    sources: Sequence[str], kinds: Sequence[str], sheet_folder: Path, project: Path
+) -> Iterator[tuple[str, ...]]:
+    """Where each source may lie on this machine, first choice first; empty for sources that are fetched.
+
+    The many-genomes form of `local_source` and `carveme_sample`, in plain strings for speed.
+    """
+    beside, within = f"{sheet_folder}/", f"{project}/"
+    shipped = str(carveme_sample("carveme:"))
+    for source, kind in zip(sources, kinds, strict=True):
+        if kind == "carveme":
+            yield (shipped.replace(".faa", f"{source.removeprefix('carveme:')}.faa"),)
+        elif kind != "file":
+            yield ()
+        else:
+            path = source.removeprefix("file://")
+            path = str(Path(path).expanduser()) if path.startswith("~") else path
+            yield (path,) if path.startswith("/") else (beside + path, within + path)
 
 
 def local_source(source: str, sheet_folder: Path, project: Path | None = None) -> Path | None:

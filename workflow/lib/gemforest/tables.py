@@ -113,6 +113,28 @@ _DECLARED = [
         ),
     ),
     Table(
+        "gene_sets",
+        "genes",
+        "one row: how the genes of the genome were found",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("content", pa.string(), "protein_fasta | nucleotide_fasta | genbank, by content"),
+                column(
+                    "mode", pa.string(), "given | single | meta | genes: read, or called by pyrodigal, or translated"
+                ),
+                column("genetic_code", pa.string(), "code that genes were called with; null where they were given"),
+                column("coding_density", pa.float64(), "share of the bases that lie in called genes"),
+                column("contigs", pa.int64(), "sequences in the file; null for proteins"),
+                column("genome_bp", pa.int64(), "total length; null for proteins", "base pair"),
+                column("n50_bp", pa.int64(), "half of the bases lie in contigs at least as long", "base pair"),
+                column("proteins", pa.int64(), "proteins"),
+                column("distinct_proteins", pa.int64(), "different sequences among them"),
+                column("residues", pa.int64(), "residues of all proteins", "residue"),
+            ]
+        ),
+    ),
+    Table(
         "hits",
         "homology",
         "one alignment of a protein with a protein of CarveMe's database, as DIAMOND reports it",
@@ -149,6 +171,25 @@ _DECLARED = [
                 column("gpr", pa.string(), "gene rule: and within complexes, or between isozymes"),
                 column("probability", pa.float64(), "calibrated probability that the genome has the reaction"),
                 column("universe", pa.string(), "universe that the scores are for"),
+            ]
+        ),
+    ),
+    Table(
+        "lineages",
+        "evidence",
+        "one row: the universe that the genome is drafted from, and why",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("universe", pa.string(), "bacteria | gramneg | grampos | cyanobacteria | archaea"),
+                column("decided_by", pa.string(), "sheet | auto"),
+                column(
+                    "score", pa.float64(), "probability of the universe as the rule sees it; null if from the sheet"
+                ),
+                column("uncertain", pa.bool_(), "bacteria was chosen for want of a sure Gram type"),
+                column("votes", pa.map_(pa.string(), pa.float64()), "share of best hits of each group of organisms"),
+                column("markers", pa.map_(pa.string(), pa.int32()), "families found of each marker set"),
+                column("proteins_with_hit", pa.int64(), "proteins with a hit of at least 50 bits"),
             ]
         ),
     ),

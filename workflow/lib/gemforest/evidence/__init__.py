@@ -1,7 +1,8 @@
 """Evidence: what the genome's proteins say about the reactions of its universe.
 
-Tables `gene_reactions` (one call of a gene for a reaction) and `reaction_scores` (CarveMe's scores, which carving
-weighs). So far one source speaks: DIAMOND hits against BiGG's proteins (`scores.py`).
+Tables `gene_reactions` (one call of a gene for a reaction), `reaction_scores` (CarveMe's scores, which carving weighs)
+and `lineages` (the universe, from the sheet or decided from the hits, `lineage.py`). So far one source speaks: DIAMOND
+hits against BiGG's proteins (`scores.py`).
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from gemforest.carveme_files import carveme_data, carveme_version
 from gemforest.errors import RefusedError
 from gemforest.evidence.scores import SPONTANEOUS, ReactionScore, Rules, load_rules, score_reactions
 from gemforest.ledger import Reason
+from gemforest.lineage import decide, lineage_digests
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import load_universe, universe_digest
+from gemforest.universe import UNIVERSES, load_universe, universe_digest
+
+AUTO = "auto"
 
 
 def process(task: Task) -> Products:
     """Score the reactions of the genome's universe."""
-    universe = universe_of(task.row)
-    hits = task.read("hits", ["gene_id", "target", "bitscore"])
+    hits = task.read("hits", ["gene_id", "target", "bitscore", "alignment_length", "target_length"])
+    lineage = _lineage(task, hits)
+    universe = lineage["universe"][0].as_py()
     scored = score_reactions(
         rules_of(universe, task.context.cache),
         hits["gene_id"].to_numpy(zero_copy_only=False),
@@ -44,13 +49,26 @@ def process(task: Task) -> Products:
         {
             "gene_reactions": _gene_reactions(task.genome_id, scored),
             "reaction_scores": _reaction_scores(task.genome_id, universe, scored),
+            "lineages": lineage,
         }
     )
 
 
-def universe_of(row: Mapping[str, str]) -> str:
-    """The universe that a row asks for; until something better decides, `auto` is the one for all bacteria."""
-    return "bacteria" if row["universe"] == "auto" else row["universe"]
+def _lineage(task: Task, hits: pa.Table) -> pa.Table:
+    """The row of `lineages`: the sheet's universe, or with `auto` the one that the hits speak for."""
+    row: dict[str, object] = {"genome_id": task.genome_id, "decided_by": "sheet", "universe": task.row["universe"]}
+    if task.row["universe"] == AUTO:
+        found = decide(hits, task.read("proteins", ["gene_id"]).num_rows)
+        row |= {
+            "decided_by": AUTO,
+            "universe": found.universe,
+            "score": found.score,
+            "uncertain": found.uncertain,
+            "votes": list(found.votes.items()),
+            "markers": list(found.markers.items()),
+            "proteins_with_hit": found.proteins_with_hit,
+        }
+    return pa.Table.from_pylist([row], schema=TABLES["lineages"].schema)
 
 
 @lru_cache(maxsize=5)
@@ -89,7 +107,10 @@ def _resources(_context: Context) -> dict[str, str]:
 
 
 def _universe(_context: Context, row: Mapping[str, str]) -> dict[str, str]:
-    return {"universe": universe_digest(universe_of(row))}
+    if row["universe"] != AUTO:
+        return {"universe": universe_digest(row["universe"])}
+    # A change in any universe that `auto` can come to may change the genome's model.
+    return {name: universe_digest(name) for name in UNIVERSES} | lineage_digests()
 
 
 def _versions(_context: Context) -> dict[str, str]:
@@ -99,8 +120,8 @@ def _versions(_context: Context) -> dict[str, str]:
 STAGE = Stage(
     name="evidence",
     version=1,
-    reads=("hits",),
-    writes=("gene_reactions", "reaction_scores"),
+    reads=("hits", "proteins"),
+    writes=("gene_reactions", "reaction_scores", "lineages"),
     parameters=("draft.min_reactions",),
     row_fields=("universe",),
     process=process,
