@@ -33,6 +33,8 @@ class Reason(StrEnum):
     UNKNOWN_SAMPLE = "unknown_sample"
     HTTP_404 = "http_404"
     HTTP_ERROR = "http_error"
+    HOST_NOT_ALLOWED = "host_not_allowed"
+    TIMEOUT = "timeout"
     MD5_MISMATCH = "md5_mismatch"
     REPLACED = "replaced"
     SUPPRESSED = "suppressed"
@@ -43,6 +45,7 @@ class Reason(StrEnum):
     # genes
     EMPTY_FILE = "empty_file"
     TRUNCATED_ARCHIVE = "truncated_archive"
+    CORRUPT_ARCHIVE = "corrupt_archive"
     DECOMPRESSION_LIMIT = "decompression_limit"
     NOT_A_GENOME = "not_a_genome"
     LOOKS_LIKE_CONTIGS = "looks_like_contigs"
@@ -82,6 +85,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNKNOWN_SAMPLE: "the sheet names a sample that the installed carveme package does not carry",
     Reason.HTTP_404: "the server has no such file",
     Reason.HTTP_ERROR: "the server could not be asked, after all tries",
+    Reason.HOST_NOT_ALLOWED: "the server sent us on to a host that the config does not allow",
+    Reason.TIMEOUT: "the server did not answer in time, after all tries",
     Reason.MD5_MISMATCH: "the download differs from the checksum that the server publishes",
     Reason.REPLACED: "the accession was replaced by a newer one",
     Reason.SUPPRESSED: "the accession was withdrawn by its archive",
@@ -91,6 +96,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.QUALITY_FILTER: "the assembly does not pass the quality limits in the config",
     Reason.EMPTY_FILE: "the file is empty",
     Reason.TRUNCATED_ARCHIVE: "the compressed file ends before its end: copy or download it again",
+    Reason.CORRUPT_ARCHIVE: "the compressed file is damaged: its own checks fail",
     Reason.DECOMPRESSION_LIMIT: "the compressed file unpacks to more than the limit in the config",
     Reason.NOT_A_GENOME: "the file is neither FASTA nor GenBank",
     Reason.LOOKS_LIKE_CONTIGS: "nucleotide sequences where proteins were declared",
