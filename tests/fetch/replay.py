@@ -162,9 +162,9 @@ class Fault:
     options: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """What the server noted of one request; `moment` is monotonic seconds."""
+    """What the server noted of one request, before it answered; `moment` is monotonic seconds."""
 
     moment: float
     method: str
@@ -345,10 +345,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._body(status, target.read_bytes()[first:], headers, kind, options)
 
     def _send_file(self, status: int, target: Path, first: int, count: int, headers: dict[str, str]) -> None:
+        self._note(status, count)
         self._head(status, headers | {"Content-Length": str(count)})
         self.wfile.flush()
         with target.open("rb") as stream:
-            self._note(status, self.connection.sendfile(stream, first, count) if count else 0)
+            if count:
+                self.connection.sendfile(stream, first, count)
 
     def _body(self, status: int, content: bytes, headers: dict[str, str], kind: str, options: dict[str, Any]) -> None:
         """Send a body, misbehaving as asked."""
@@ -356,27 +358,29 @@ class _Handler(BaseHTTPRequestHandler):
             middle = len(content) // 2
             content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         if kind == "chunked":
+            self._note(status, len(content))
             self._head(status, headers | {"Transfer-Encoding": "chunked"})
             self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content))
             self.wfile.flush()
-            self._note(status, len(content))
             return
-        self._head(status, headers | {"Content-Length": str(len(content))})
+        sent = content
         if kind == "truncate":
-            self._part(status, content[: len(content) // 2])
+            sent = content[: len(content) // 2]
         elif kind == "reset":
-            self._part(status, content[: options.get("after", 1000)], reset=True)
-        elif kind == "drip":
-            self._drip(status, content, options.get("step", 10), options.get("pause", 0.05))
+            sent = content[: options.get("after", 1000)]
+        noted = self._note(status, len(sent))
+        self._head(status, headers | {"Content-Length": str(len(content))})
+        if kind == "drip":
+            self._drip(noted, content, options.get("step", 10), options.get("pause", 0.05))
+        elif kind in ("truncate", "reset"):
+            self._part(sent, kind == "reset")
         else:
             self.wfile.write(content)
             self.wfile.flush()
-            self._note(status, len(content))
 
-    def _part(self, status: int, content: bytes, reset: bool = False) -> None:
+    def _part(self, content: bytes, reset: bool) -> None:
         self.wfile.write(content)
         self.wfile.flush()
-        self._note(status, len(content))
         if reset:
             # A reset discards what the other side has not read yet: let it read first, then reset.
             time.sleep(0.05)
@@ -384,23 +388,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
         self.close_connection = True
 
-    def _drip(self, status: int, content: bytes, step: int, pause: float) -> None:
-        sent = 0
-        try:
-            for start in range(0, len(content), step):
-                self.wfile.write(content[start : start + step])
-                self.wfile.flush()
-                sent += step
-                time.sleep(pause)
-        finally:
-            self._note(status, sent)
-            self.close_connection = True
+    def _drip(self, noted: Request, content: bytes, step: int, pause: float) -> None:
+        noted.sent = 0
+        self.close_connection = True
+        for start in range(0, len(content), step):
+            self.wfile.write(content[start : start + step])
+            self.wfile.flush()
+            noted.sent += step
+            time.sleep(pause)
 
     def _answer(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._note(status, len(content))
         self._head(status, dict(headers or {}) | {"Content-Length": str(len(content))})
         self.wfile.write(content)
         self.wfile.flush()
-        self._note(status, len(content))
 
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -408,10 +409,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _note(self, status: int, sent: int) -> None:
+    def _note(self, status: int, sent: int) -> Request:
         path = unquote(urlsplit(self.path).path)
         note = Request(self._started, self._method, path, dict(self.headers.items()), status, sent)
         self.replay.requests.append(note)
+        return note
 
 
 def _dataset_report(replay: ReplayServer, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@
     gtdb:bac120_metadata.tsv.gz?representative=true&min_completeness=95   the same out of a table of GTDB
     data/a.faa, file:///data/a.gbff.gz      a local file
     data/*.faa.gz                           a local glob, expanded by `gemforest resolve`
-    https://host/a.faa.gz#sha256=<64 hex>   a file on the web with its checksum; `#md5=<32 hex>` too
+    https://host/a.faa.gz#sha256=<64 hex>   a file on the web with its checksum; `#md5=<32 hex>` too, or without `#...`
+                                            and the checksum in the sheet's column of that name
     carveme:Ecoli_K12_MG1655                a sample that the installed carveme package carries
 
 Nothing here touches the disk or the network.
@@ -79,10 +80,10 @@ class LocalGlob:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web and the checksum that its content must have."""
+    """A file on the web and the checksum that its content must have, if the URL names one."""
 
     url: str
-    checksum: Checksum
+    checksum: Checksum | None
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def parse_source(text: str) -> Source:
     Raises
     ------
     InputError
-        The text fits none of the forms above, uses another scheme than http, https and file, carries a password, or
-        names a web file without checksum; the message says what to write instead.
+        The text fits none of the forms above, uses another scheme than http, https and file, or carries a password;
+        the message says what to write instead.
     """
     text = text.strip()
     if not text:
@@ -216,16 +217,25 @@ def _remote(text: str) -> RemoteFile:
         raise InputError(f"{text!r} names no host")
     if parts.username or parts.password:
         raise InputError(f"{without_secrets(text)}: take the user name and password out of the URL, sheets are shared")
-    algorithm, equals, digest = parts.fragment.partition("=")
-    if not equals or algorithm not in HEX_DIGITS:
-        raise InputError(
-            f"{without_secrets(text)}: a web file needs its checksum, #sha256=<64 hex digits> or #md5=<32 hex digits> "
-            "behind the URL (sha256sum FILE prints it)"
-        )
-    digest = digest.lower()
-    if not re.fullmatch(f"[0-9a-f]{{{HEX_DIGITS[algorithm]}}}", digest):
-        raise InputError(f"{without_secrets(text)}: {algorithm} has {HEX_DIGITS[algorithm]} hexadecimal digits")
-    return RemoteFile(parts._replace(fragment="").geturl(), Checksum(algorithm, digest))
+    checksum = read_checksum(parts.fragment, without_secrets(text)) if parts.fragment else None
+    return RemoteFile(parts._replace(fragment="").geturl(), checksum)
+
+
+def read_checksum(text: str, owner: str) -> Checksum:
+    """Read `sha256=...`, `sha256:...`, `md5=...`, `md5:...` or bare hexadecimal digits, told apart by their number.
+
+    Raises
+    ------
+    InputError
+        With `owner` as what the checksum belongs to.
+    """
+    match = re.fullmatch(r"(?:(?P<algorithm>md5|sha256)[:=])?(?P<digest>[0-9a-fA-F]+)", text.strip())
+    by_length = {length: algorithm for algorithm, length in HEX_DIGITS.items()}
+    if match:
+        algorithm = by_length.get(len(match["digest"]))
+        if algorithm and match["algorithm"] in (None, algorithm):
+            return Checksum(algorithm, match["digest"].lower())
+    raise InputError(f"{owner}: {text!r} is no checksum; write sha256=<64 hex digits> or md5=<32 hex digits>")
 
 
 def without_secrets(url: str) -> str:
