@@ -10,7 +10,8 @@ from conftest import PROTEINS, Bench
 from replay import fasta, squeeze
 
 from gemforest.errors import GenomeError
-from gemforest.fetch.archives import UnpackLimits
+from gemforest.content import Content
+from gemforest.content import Limits as UnpackLimits
 from gemforest.fetch.client import Client, Patience
 from gemforest.fetch.download import Fetched, Limits, fetch_file
 from gemforest.fetch.sources import Checksum
@@ -35,8 +36,8 @@ def test_a_file_comes_whole_and_is_fetched_once(bench: Bench) -> None:
     fetched = get(bench)
     assert fetched.stored.path.read_bytes() == CONTENT
     assert (fetched.stored.sha256, fetched.stored.size_bytes) == (SHA256.digest, len(CONTENT))
-    assert (fetched.content.form, fetched.content.gzipped) == ("fasta", True)
-    assert fetched.content.unpacked_bytes == len(fasta(PROTEINS))
+    assert fetched.checked.content is Content.PROTEIN_FASTA
+    assert fetched.checked.unpacked_bytes == len(fasta(PROTEINS))
     assert get(bench).reused and get(bench, SHA256).reused
     assert len(bench.server.asked(FILE)) == 1
 
@@ -193,7 +194,7 @@ def test_a_file_over_the_limit_is_refused_before_or_while_it_comes(bench: Bench,
 
 def test_a_bomb_is_refused(bench: Bench) -> None:
     with pytest.raises(GenomeError) as caught:
-        get(bench, limits=Limits(unpack=UnpackLimits(most_bytes=100_000)))
+        get(bench, limits=Limits(unpack=UnpackLimits(max_bytes=100_000)))
     assert caught.value.reason is Reason.DECOMPRESSION_LIMIT
     assert not list((bench.cache.folder / "objects").rglob("*"))
 

@@ -8,7 +8,17 @@ holds the vocabulary and the reading and writing of rows; `loop.py` runs the gen
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gemforest.store import write_parquet
+from gemforest.tables import LEDGER
 
 
 class Outcome(StrEnum):
@@ -46,11 +56,13 @@ class Reason(StrEnum):
     # genes
     EMPTY_FILE = "empty_file"
     TRUNCATED_ARCHIVE = "truncated_archive"
-    CORRUPT_ARCHIVE = "corrupt_archive"
+    TRUNCATED_FILE = "truncated_file"
+    DAMAGED_ARCHIVE = "damaged_archive"
     DECOMPRESSION_LIMIT = "decompression_limit"
     NOT_A_GENOME = "not_a_genome"
     LOOKS_LIKE_CONTIGS = "looks_like_contigs"
     LOOKS_LIKE_PROTEINS = "looks_like_proteins"
+    MIXED_SEQUENCES = "mixed_sequences"
     NO_PROTEINS = "no_proteins"
     TOO_FEW_PROTEINS = "too_few_proteins"
     # homology, evidence
@@ -98,11 +110,13 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.QUALITY_FILTER: "the assembly does not pass the quality limits in the config",
     Reason.EMPTY_FILE: "the file is empty",
     Reason.TRUNCATED_ARCHIVE: "the compressed file ends before its end: copy or download it again",
-    Reason.CORRUPT_ARCHIVE: "the compressed file is damaged: its own checks fail",
+    Reason.TRUNCATED_FILE: "the file ends before its last record does: copy or download it again",
+    Reason.DAMAGED_ARCHIVE: "the compressed file is damaged: copy or download it again",
     Reason.DECOMPRESSION_LIMIT: "the compressed file unpacks to more than the limit in the config",
     Reason.NOT_A_GENOME: "the file is neither FASTA nor GenBank",
     Reason.LOOKS_LIKE_CONTIGS: "nucleotide sequences where proteins were declared",
     Reason.LOOKS_LIKE_PROTEINS: "protein sequences where nucleotides were declared",
+    Reason.MIXED_SEQUENCES: "the file mixes nucleotide and protein sequences",
     Reason.NO_PROTEINS: "no usable protein sequence was found",
     Reason.TOO_FEW_PROTEINS: "fewer proteins than any living cell has: a fragment, not a genome",
     Reason.SEARCH_CRASHED: "the homology search ends abnormally on this genome's proteins",
@@ -125,3 +139,41 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.WORKER_DIED: "the worker process that held this genome ended abnormally",
     Reason.UNEXPECTED: "an error that the program did not foresee; please report it with the detail",
 }
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What became of one genome at one stage. Fields are those of `tables.LEDGER`."""
+
+    genome_id: str
+    stage: str
+    outcome: Outcome
+    reason: Reason
+    detail: str
+    seconds: float
+    peak_mb: float
+    key: str
+    versions: str
+
+    def to_json(self) -> str:
+        """Text for the metadata of the genome's file."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> LedgerRow:
+        """The row that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**fields | {"outcome": Outcome(fields["outcome"]), "reason": Reason(fields["reason"])})
+
+
+def write_ledger(path: Path, rows: Iterable[LedgerRow]) -> None:
+    """Write a shard's ledger, sorted by genome_id; the same rows give the same bytes."""
+    ordered = sorted((asdict(row) for row in rows), key=lambda row: row["genome_id"])
+    write_parquet(path, pa.Table.from_pylist(ordered, schema=LEDGER))
+
+
+def read_ledger(path: Path) -> list[LedgerRow]:
+    """Rows of a shard's ledger."""
+    with pq.ParquetFile(path) as file:
+        rows = file.read(use_threads=False).to_pylist()
+    return [LedgerRow(**row | {"outcome": Outcome(row["outcome"]), "reason": Reason(row["reason"])}) for row in rows]

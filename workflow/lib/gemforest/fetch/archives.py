@@ -1,6 +1,8 @@
-"""Whether a file is what it should be: whole, not a decompression bomb, and FASTA or GenBank by its first byte.
+"""Whether a downloaded file is whole, no decompression bomb, and sequences by its content.
 
-Files are only ever unpacked in memory, a piece at a time, and thrown away; nothing in them names a path.
+`content.py` does the same for a file held in memory; a download may be large, so here a gzip file is unpacked a piece
+at a time and thrown away, all but its beginning, by which `content.recognise` tells what it is. Nothing in a file names
+a path.
 """
 
 from __future__ import annotations
@@ -9,124 +11,114 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemforest.content import (
+    DEFAULT_LIMITS,
+    GZIP,
+    RATIO_IS_JUDGED_FROM,
+    STEP,
+    Content,
+    Limits,
+    read_unpacked,
+    recognise,
+)
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason
 
-GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
-PIECE = 2**18
-MIB = 2**20
+HEAD_BYTES = 4 * STEP
 
 
 @dataclass(frozen=True)
-class UnpackLimits:
-    """How much a compressed file may become: bytes in all, and bytes for each byte of the file."""
+class Checked:
+    """What a file turned out to be."""
 
-    most_bytes: int = 20 * 2**30
-    most_ratio: float = 200.0
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file turned out to be: `form` is fasta or genbank; `unpacked_bytes` counts what it unpacks to."""
-
-    form: str
-    gzipped: bool
+    content: Content
     unpacked_bytes: int
 
 
-class ArchiveCheck:
-    """Checks a file that comes in pieces: `feed` each, then `finish`.
+def check_file(path: Path, name: str, limits: Limits = DEFAULT_LIMITS) -> Checked:
+    """Read a file through, unpack it in passing, and recognise it by its beginning.
 
-    A gzip file may have several members (as bgzip writes them); zlib verifies the CRC-32 and the length of each
-    (RFC 1952).
+    The CRC-32 and length of every gzip member are verified (RFC 1952).
+
+    Parameters
+    ----------
+    name
+        What messages call the file.
 
     Raises
     ------
     RefusedError
-        `empty_file`, `truncated_archive`, `corrupt_archive`, `decompression_limit` or `not_a_genome`.
+        `empty_file, truncated_archive, damaged_archive, decompression_limit, mixed_sequences` or `not_a_genome`.
     """
+    with path.open("rb") as stream:
+        first = stream.read(STEP)
+        if not first.startswith(GZIP):
+            return _check_other(path, name, limits)
+        unpacking = _Unpacking(name, limits)
+        while first:
+            unpacking.feed(first)
+            first = stream.read(STEP)
+    return unpacking.finish()
 
-    def __init__(self, name: str, limits: UnpackLimits | None = None) -> None:
-        self.name = name
-        self.limits = limits or UnpackLimits()
+
+def _check_other(path: Path, name: str, limits: Limits) -> Checked:
+    """Plain text, bzip2 and xz, which the archives do not send: in memory."""
+    try:
+        data = read_unpacked(path, limits)
+    except RefusedError as error:
+        raise RefusedError(error.reason, error.detail.replace(path.name, name)) from None
+    return Checked(recognise(data), len(data))
+
+
+class _Unpacking:
+    """A gzip file that comes in pieces."""
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self._name = name
+        self._limits = limits
         self._packed = 0
         self._unpacked = 0
-        self._start = b""
-        self._head = b""
-        self._member: zlib._Decompress | None = None
-        self._gzipped: bool | None = None
+        self._head = bytearray()
+        self._member = zlib.decompressobj(GZIP_WINDOW)
 
-    def feed(self, piece: bytes | memoryview) -> None:
-        """Take the next piece of the file."""
+    def feed(self, piece: bytes) -> None:
         self._packed += len(piece)
-        if self._gzipped is None:
-            self._start += bytes(piece)
-            if len(self._start) < len(GZIP_MAGIC):
-                return
-            self._gzipped = self._start.startswith(GZIP_MAGIC)
-            piece, self._start = self._start, b""
-        if self._gzipped:
-            self._unpack(piece)
-        else:
-            self._take(bytes(piece[:1024]) if len(self._head) < 1024 else b"", len(piece))
-
-    def finish(self) -> Content:
-        """Judge the whole file."""
-        if self._packed == 0:
-            raise RefusedError(Reason.EMPTY_FILE, f"{self.name} is empty")
-        if self._gzipped is None:
-            self._gzipped = False
-            self._take(self._start, len(self._start))
-        if self._member is not None and not self._member.eof:
-            raise RefusedError(Reason.TRUNCATED_ARCHIVE, f"{self.name} ends in the middle of its compressed data")
-        return Content(self._form(), self._gzipped, self._unpacked)
-
-    def _unpack(self, piece: bytes | memoryview) -> None:
-        rest: bytes | memoryview = piece
-        while len(rest):
-            if self._member is None or self._member.eof:
-                rest = bytes(rest).lstrip(b"\0") if self._member is not None else rest
-                if not rest:
+        while piece:
+            if self._member.eof:
+                # Blocks of a bgzip file follow each other; zero bytes may pad a tape's end.
+                piece = piece.lstrip(b"\0")
+                if not piece:
                     return
                 self._member = zlib.decompressobj(GZIP_WINDOW)
             try:
-                unpacked = self._member.decompress(rest, PIECE * 4)
+                unpacked = self._member.decompress(piece, STEP)
             except zlib.error as error:
-                raise RefusedError(Reason.CORRUPT_ARCHIVE, f"{self.name}: the compressed data are damaged ({error})") from error
-            self._take(unpacked, len(unpacked))
-            rest = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+                raise RefusedError(Reason.DAMAGED_ARCHIVE, f"{self._name}: {error}") from None
+            self._take(unpacked)
+            piece = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
-    def _take(self, head: bytes, count: int) -> None:
-        if len(self._head) < 1024:
-            self._head += head[: 1024 - len(self._head)]
-        self._unpacked += count
-        bomb = self._unpacked > MIB and self._unpacked > self._packed * self.limits.most_ratio
-        if self._unpacked > self.limits.most_bytes or bomb:
+    def finish(self) -> Checked:
+        if not self._member.eof:
+            raise RefusedError(
+                Reason.TRUNCATED_ARCHIVE, f"{self._name} ends before its end, after {self._unpacked:,} bytes"
+            )
+        if not self._head.strip():
+            raise RefusedError(Reason.EMPTY_FILE, f"{self._name} unpacks to nothing")
+        head = bytes(self._head)
+        if self._unpacked > len(head):
+            head = head[: head.rfind(b"\n") + 1] or head
+        return Checked(recognise(head), self._unpacked)
+
+    def _take(self, unpacked: bytes) -> None:
+        self._unpacked += len(unpacked)
+        self._head += unpacked[: HEAD_BYTES - len(self._head)]
+        ratio_broken = (
+            self._unpacked > RATIO_IS_JUDGED_FROM and self._unpacked > self._limits.max_ratio * self._packed
+        )
+        if self._unpacked > self._limits.max_bytes or ratio_broken:
             raise RefusedError(
                 Reason.DECOMPRESSION_LIMIT,
-                f"{self.name}: {self._packed} bytes unpack to more than {self._unpacked}; the limits are "
-                f"{self.limits.most_bytes} bytes and {self.limits.most_ratio:g} to 1",
+                f"{self._name}: {self._packed:,} bytes unpack to more than {self._unpacked:,}; the limits are "
+                f"{self._limits.max_bytes:,} bytes and {self._limits.max_ratio:g} to 1",
             )
-
-    def _form(self) -> str:
-        head = self._head.lstrip()
-        if not head:
-            raise RefusedError(Reason.EMPTY_FILE, f"{self.name} unpacks to nothing")
-        if head.startswith(b">"):
-            return "fasta"
-        if head.startswith(b"LOCUS"):
-            return "genbank"
-        raise RefusedError(
-            Reason.NOT_A_GENOME,
-            f"{self.name} begins with {head[:20]!r}; FASTA begins with '>', GenBank with 'LOCUS'",
-        )
-
-
-def check_file(path: Path, name: str, limits: UnpackLimits | None = None) -> Content:
-    """Read a file of disk through `ArchiveCheck`. Raises what that raises."""
-    check = ArchiveCheck(name, limits)
-    with path.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            check.feed(piece)
-    return check.finish()

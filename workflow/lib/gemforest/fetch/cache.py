@@ -3,7 +3,7 @@
     objects/ab/abcd...      the content, read-only; its name is its digest
     md5/01/0123...          the SHA-256 of the content with this published MD5
     partial/<key>.part      what has come so far of a download, and <key>.json, what it may be resumed with
-    listings/, reports/     small dated answers of the archive
+    listings/, reports/, taxa/     small dated answers of the archive
 
 A file is taken for present only after its content was hashed again, so a damaged one is fetched anew, and no write
 needs to be flushed to the platter before it is trusted. The MD5's entry is written before the content takes its name:
@@ -53,7 +53,7 @@ class Cache:
     def prepare(self) -> None:
         """Make the folders. Raises InfrastructureError where that is impossible."""
         try:
-            for name in ("objects", "md5", "partial", "listings", "reports", "locks"):
+            for name in ("objects", "md5", "partial", "listings", "reports", "taxa", "locks"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InfrastructureError(f"cannot write the download cache {self.folder}: {error}") from error

@@ -19,8 +19,10 @@ from typing import IO
 
 import httpx
 
+from gemforest.content import DEFAULT_LIMITS
+from gemforest.content import Limits as UnpackLimits
 from gemforest.errors import GenomeError, InfrastructureError, RefusedError
-from gemforest.fetch.archives import Content, UnpackLimits, check_file
+from gemforest.fetch.archives import Checked, check_file
 from gemforest.fetch.cache import PIECE, Cache, Stored
 from gemforest.fetch.client import Client, HealableError, require_ok
 from gemforest.fetch.sources import Checksum, without_secrets
@@ -34,7 +36,7 @@ class Limits:
     """What may come at most: `most_bytes` of file, and what it may unpack to."""
 
     most_bytes: int = 5 * 2**30
-    unpack: UnpackLimits = UnpackLimits()
+    unpack: UnpackLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Fetched:
     """A file in the cache, what it is, and whether it was there already."""
 
     stored: Stored
-    content: Content
+    checked: Checked
     reused: bool
 
 
@@ -52,7 +54,7 @@ def fetch_file(client: Client, cache: Cache, url: str, checksum: Checksum, limit
     Raises
     ------
     GenomeError
-        `http_404, http_error, timeout, md5_mismatch, too_large, host_not_allowed`, and what `ArchiveCheck` raises.
+        `http_404, http_error, timeout, md5_mismatch, too_large, host_not_allowed`, and what `check_file` raises.
     """
     name = without_secrets(url).rpartition("/")[2]
     # The checksum is the name of the work: two URLs of the same content share one download.
@@ -62,14 +64,14 @@ def fetch_file(client: Client, cache: Cache, url: str, checksum: Checksum, limit
         part = _Part.on_disk(cache.partial(str(checksum)))
         try:
             _complete(client, url, part, checksum, limits.most_bytes)
-            content = check_file(part.path, name, limits.unpack)
+            checked = check_file(part.path, name, limits.unpack)
             stored = cache.commit(part.path, part.sha256.hexdigest(), part.md5.hexdigest())
         except RefusedError:
             part.discard()
             raise
         except OSError as error:
             raise InfrastructureError(f"cannot write the download cache {cache.folder}: {error}") from error
-        return Fetched(stored, content, False)
+        return Fetched(stored, checked, False)
 
 
 class _Part:

@@ -1,0 +1,174 @@
+"""CarveMe's reaction scores from hits, to the last digit, without its pandas cost.
+
+Machado et al. 2018: a database gene scores with its best hit; a protein (complex) with the mean over its subunits,
+an absent one counting 0; a reaction with its best protein. Scores are divided by the median positive score and
+rounded to one decimal. The rules that join database genes to proteins and reactions (BiGG's GPRs, shipped by CarveMe)
+are sorted once per universe, so a genome costs a few array operations.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from gemforest.carveme_files import carveme_data
+
+SPONTANEOUS_GENES = frozenset({"G_s0001", "G_S0001", "G_s_0001", "G_S_0001", "G_KPN_SPONT", "G_PP_s0001"})
+SPONTANEOUS = "spontaneous"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """BiGG's gene rules for the reactions of one universe, rows grouped by protein, proteins by reaction.
+
+    Attributes
+    ----------
+    genes
+        Unique database genes, `model.gene`, sorted.
+    spontaneous
+        len(genes), bool: stands for «needs no enzyme».
+    row_gene
+        Index into `genes` per row.
+    protein_start
+        First row of each protein, and the number of rows at the end.
+    reactions
+        Reactions without R_, sorted.
+    reaction_start
+        First protein of each reaction, and the number of proteins at the end.
+    """
+
+    genes: np.ndarray
+    spontaneous: np.ndarray
+    row_gene: np.ndarray
+    protein_start: np.ndarray
+    reactions: tuple[str, ...]
+    reaction_start: np.ndarray
+
+
+@dataclass(frozen=True)
+class ReactionScore:
+    """One scored reaction; `complexes` are the subunit lists of its proteins that have a hit, each sorted."""
+
+    reaction: str
+    score: float
+    normalized_score: float
+    complexes: tuple[tuple[str, ...], ...]
+
+    @property
+    def gpr(self) -> str:
+        """The rule in CarveMe's notation."""
+        clauses = sorted({_clause(subunits) for subunits in self.complexes})
+        return f"({' or '.join(clauses)})" if len(clauses) > 1 else clauses[0]
+
+
+def load_rules(reactions: Sequence[str]) -> Rules:
+    """Read CarveMe's GPR table and keep the rules of `reactions` (ids without R_)."""
+    with gzip.open(carveme_data("generated/bigg_gprs.csv.gz")) as handle:
+        table = pacsv.read_csv(pa.BufferReader(handle.read()))
+    return group_rules(table, reactions)
+
+
+def group_rules(table: pa.Table, reactions: Sequence[str]) -> Rules:
+    """Group a table with the columns gene, protein, reaction, model."""
+    wanted = {f"R_{reaction}" for reaction in reactions}
+    columns = {name: np.array(table[name].to_pylist(), dtype=str) for name in ("gene", "protein", "reaction", "model")}
+    keep = np.fromiter((reaction in wanted for reaction in columns["reaction"]), bool, table.num_rows)
+    columns = {name: values[keep] for name, values in columns.items()}
+    # A stable sort keeps the subunits of a protein in the table's order, in which CarveMe adds up their scores.
+    order = np.lexsort((columns["model"], columns["protein"], columns["reaction"]))
+    columns = {name: values[order] for name, values in columns.items()}
+    new_reaction = _changes(columns["reaction"])
+    new_protein = new_reaction | _changes(columns["protein"]) | _changes(columns["model"])
+    protein_start = np.flatnonzero(new_protein)
+    reaction_rows = np.flatnonzero(new_reaction)
+    names = np.array([f"{m}.{g[2:]}" for m, g in zip(columns["model"], columns["gene"], strict=True)], dtype=str)
+    genes, first, row_gene = np.unique(names, return_index=True, return_inverse=True)
+    return Rules(
+        genes=genes,
+        spontaneous=np.fromiter((gene in SPONTANEOUS_GENES for gene in columns["gene"][first]), bool, len(genes)),
+        row_gene=row_gene,
+        protein_start=np.append(protein_start, len(row_gene)),
+        reactions=tuple(reaction[2:] for reaction in columns["reaction"][reaction_rows].tolist()),
+        reaction_start=np.append(np.searchsorted(protein_start, reaction_rows), len(protein_start)),
+    )
+
+
+def score_reactions(rules: Rules, gene_ids: np.ndarray, targets: np.ndarray, bitscores: np.ndarray) -> list[ReactionScore]:
+    """Scores of all reactions with a hit, sorted by reaction.
+
+    Parameters
+    ----------
+    rules
+        Of r reactions.
+    gene_ids, targets, bitscores
+        h hits: the genome's gene, the database gene, the bit score. Among hits of one target with the same score the
+        gene that comes first counts (CarveMe leaves it to chance).
+
+    Returns
+    -------
+    list
+        Empty where nothing matches. `normalized_score` is NaN where no reaction has a positive score.
+    """
+    best_hit = _best_hits(rules, targets, bitscores)
+    found = best_hit >= 0
+    gene_score = np.zeros(len(rules.genes))
+    gene_score[found] = bitscores[best_hit[found]]
+    gene_score[rules.spontaneous] = 0.0
+    query = np.full(len(rules.genes), "", dtype=object)
+    query[found] = gene_ids[best_hit[found]]
+    query[rules.spontaneous] = SPONTANEOUS
+
+    row_query = query[rules.row_gene]
+    protein_score = _means(gene_score[rules.row_gene], rules.protein_start)
+    protein_hit = np.logical_or.reduceat(row_query != "", rules.protein_start[:-1])
+    score = np.maximum.reduceat(protein_score, rules.reaction_start[:-1])
+    hit = np.logical_or.reduceat(protein_hit, rules.reaction_start[:-1])
+    positive = score[hit & (score > 0)]
+    median = float(np.median(positive)) if len(positive) else float("nan")
+
+    scored = []
+    for r in np.flatnonzero(hit).tolist():
+        proteins = range(rules.reaction_start[r], rules.reaction_start[r + 1])
+        complexes = {
+            tuple(sorted(q for q in row_query[rules.protein_start[p] : rules.protein_start[p + 1]] if q))
+            for p in proteins
+            if protein_hit[p]
+        }
+        value = float(score[r])
+        # Python's round, not numpy's: they differ in the last digit, and CarveMe uses this one.
+        scored.append(ReactionScore(rules.reactions[r], value, round(value / median, 1), tuple(sorted(complexes))))
+    return scored
+
+
+def _best_hits(rules: Rules, targets: np.ndarray, bitscores: np.ndarray) -> np.ndarray:
+    """Row of the best hit of each database gene, -1 where there is none."""
+    best = np.full(len(rules.genes), -1)
+    if not len(targets):
+        return best
+    place = np.searchsorted(rules.genes, targets)
+    known = rules.genes[np.minimum(place, len(rules.genes) - 1)] == targets
+    rows = np.flatnonzero(known)
+    order = rows[np.lexsort((rows, -bitscores[rows], place[rows]))]
+    genes, first = np.unique(place[order], return_index=True)
+    best[genes] = order[first]
+    return best
+
+
+def _means(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Mean of each run of `values`, added up as numpy adds up a run by itself, so that the last digit is the same."""
+    return np.add.reduceat(values, starts[:-1]) / np.diff(starts)
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    changed = np.ones(len(values), dtype=bool)
+    changed[1:] = values[1:] != values[:-1]
+    return changed
+
+
+def _clause(subunits: tuple[str, ...]) -> str:
+    return f"({' and '.join(subunits)})" if len(subunits) > 1 else subunits[0]

@@ -1,0 +1,174 @@
+"""Which genome is in which shard: append-only, renewed when the sheet changes.
+
+A genome keeps its shard for life. New genomes fill the last shard, then open new ones; a removed genome leaves a
+tombstone, so that nobody moves into its place and its results are still accounted for. `results/plan/plan.json` is
+what the DAG needs and no more; the rows of each shard are a file of their own, which its jobs take as input and which
+is rewritten only where its rows changed, so that only changed shards run again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemforest.errors import InfrastructureError, InputError
+from gemforest.sheet import Sheet, local_source, read_sheet
+from gemforest.stage import Context
+from gemforest.store import digest, write_text
+
+ROW_FIELDS = ("genome_id", "source", "universe", "genetic_code", "medium", "tags", "fingerprint")
+MEMBER_FIELDS = ("genome_id", "shard", "state")
+ACTIVE, REMOVED = "active", "removed"
+SHARD_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan in memory.
+
+    Attributes
+    ----------
+    members
+        genome_id to (shard, state), in the order in which genomes joined.
+    shards
+        shard to the text of its rows file; only active genomes are in it.
+    """
+
+    sheet_digest: str
+    members: dict[str, tuple[str, str]]
+    shards: dict[str, str]
+
+    def counts(self) -> dict[str, int]:
+        """Genomes, tombstones and shards."""
+        active = sum(state == ACTIVE for _, state in self.members.values())
+        return {"genomes": active, "tombstones": len(self.members) - active, "shards": len(self.shards)}
+
+
+def plan_folder(root: Path) -> Path:
+    """Where the plan lies in a results folder."""
+    return root / "plan"
+
+
+def rows_path(root: Path, shard: str) -> Path:
+    """The rows file of a shard."""
+    return plan_folder(root) / "shards" / f"shard={shard}.tsv"
+
+
+def make_plan(context: Context) -> Plan:
+    """Read the sheet and place every genome, keeping the places of the plan on disk; nothing is written."""
+    sheet = read_sheet(context.project / context.config["genomes"], context.project)
+    members = dict(_read_members(context.store.root))
+    rows = {row["genome_id"]: row for row in _rows(sheet)}
+    clash = _case_clash(members, rows)
+    if clash:
+        raise InputError(
+            f"{context.config['genomes']}: genome_id {clash[0]!r} differs only in case from {clash[1]!r}, which was in "
+            "an earlier version of the sheet and has results; use the earlier spelling or another name"
+        )
+    for genome_id, (shard, _) in members.items():
+        members[genome_id] = (shard, ACTIVE if genome_id in rows else REMOVED)
+    _place(members, [g for g in rows if g not in members], context.config["shard_size"])
+    by_shard: dict[str, list[dict[str, str]]] = {shard: [] for shard, _ in members.values()}
+    for genome_id, (shard, state) in members.items():
+        if state == ACTIVE:
+            by_shard[shard].append(rows[genome_id])
+    shards = {shard: _to_tsv(ROW_FIELDS, by_shard[shard]) for shard in sorted(by_shard)}
+    return Plan(sheet.digest, members, shards)
+
+
+def write_plan(plan: Plan, context: Context) -> list[str]:
+    """Write a plan atomically, `plan.json` last; the shards whose rows changed."""
+    root = context.store.root
+    changed = [shard for shard, text in plan.shards.items() if write_text(rows_path(root, shard), text)]
+    members = [{"genome_id": g, "shard": s, "state": state} for g, (s, state) in plan.members.items()]
+    write_text(plan_folder(root) / "members.tsv", _to_tsv(MEMBER_FIELDS, members))
+    write_text(plan_folder(root) / "plan.json", _summary(plan))
+    return changed
+
+
+def is_current(plan: Plan, root: Path) -> bool:
+    """Whether the plan on disk says the same."""
+    path = plan_folder(root) / "plan.json"
+    return path.exists() and path.read_text(encoding="utf-8") == _summary(plan)
+
+
+def read_shards(root: Path) -> list[str]:
+    """Shards of the plan on disk: all that parsing needs."""
+    path = plan_folder(root) / "plan.json"
+    if not path.exists():
+        raise InfrastructureError(f"{path} is missing: run `gemforest plan` first")
+    shards: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["shards"]
+    return list(shards)
+
+
+def read_shard(root: Path, shard: str) -> list[dict[str, str]]:
+    """Rows of a shard's active genomes, in the order of joining."""
+    path = rows_path(root, shard)
+    if not path.exists():
+        raise InfrastructureError(f"{path} is missing: run `gemforest plan` first")
+    return list(_from_tsv(path))
+
+
+def _summary(plan: Plan) -> str:
+    shards = {shard: digest(text) for shard, text in plan.shards.items()}
+    return json.dumps({"sheet": plan.sheet_digest, **plan.counts(), "shards": shards}, indent=1) + "\n"
+
+
+def _rows(sheet: Sheet) -> Iterator[dict[str, str]]:
+    for row in sheet.rows():
+        path = local_source(row["source"], sheet.folder)
+        yield row | {"fingerprint": _fingerprint(path) if path else ""}
+
+
+def _fingerprint(path: Path) -> str:
+    """Size and time of a local file: an edited one changes its shard's rows, and so wakes its jobs."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _place(members: dict[str, tuple[str, str]], new: Iterable[str], size: int) -> None:
+    """Give each new genome a place: in the last shard while it has room, then in a new one."""
+    last = max((int(shard) for shard, _ in members.values()), default=0)
+    taken = sum(int(shard) == last for shard, _ in members.values())
+    for genome_id in new:
+        if taken >= size:
+            last, taken = last + 1, 0
+        members[genome_id] = (f"{last:0{SHARD_DIGITS}d}", ACTIVE)
+        taken += 1
+
+
+def _case_clash(members: Iterable[str], rows: Iterable[str]) -> tuple[str, str] | None:
+    known = {genome_id.lower(): genome_id for genome_id in members}
+    for genome_id in rows:
+        earlier = known.get(genome_id.lower(), genome_id)
+        if earlier != genome_id:
+            return genome_id, earlier
+    return None
+
+
+def _read_members(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    path = plan_folder(root) / "members.tsv"
+    if path.exists():
+        for row in _from_tsv(path):
+            yield row["genome_id"], (row["shard"], row["state"])
+
+
+def _to_tsv(fields: tuple[str, ...], rows: Iterable[dict[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, delimiter="\t", lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _from_tsv(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        yield from csv.DictReader(handle, delimiter="\t")

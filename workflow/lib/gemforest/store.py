@@ -1,0 +1,150 @@
+"""Where results lie and how they get there: paths, atomic writes, keys, and reading tables back.
+
+One Parquet file per genome per table, `<results>/<table>/shard=NNNN/<genome_id>.parquet`, zstd, written to a temporary
+name in the same folder and renamed, so that no reader ever meets half a file. Each file's metadata says whose it is
+and what it depends on (`gemforest.key`); a stage's main table also carries the genome's ledger row and the digests of
+the files written beside it. Page checksums are written, so that `check --deep` finds damage inside a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gemforest.tables import TABLES
+
+METADATA_PREFIX = "gemforest."
+MODEL_FOLDERS = ("draft_models", "models", "ec_models")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results folder."""
+
+    root: Path
+
+    def table_path(self, table: str, shard: str, genome_id: str) -> Path:
+        """File of one genome in one table."""
+        return self.root / table / f"shard={shard}" / f"{genome_id}.parquet"
+
+    def model_path(self, folder: str, shard: str, genome_id: str) -> Path:
+        """SBML file of one genome; `folder` is one of `MODEL_FOLDERS`."""
+        if folder not in MODEL_FOLDERS:
+            raise ValueError(f"unknown model folder {folder!r}, expected one of {MODEL_FOLDERS}")
+        return self.root / folder / f"shard={shard}" / f"{genome_id}.xml.gz"
+
+    def ledger_path(self, stage: str, shard: str) -> Path:
+        """Ledger of one shard at one stage: the output that Snakemake tracks."""
+        return self.root / "ledger" / stage / f"shard={shard}.parquet"
+
+    def atlas_path(self, table: str, shard: str) -> Path:
+        """One shard's part of a table of the atlas."""
+        return self.root / "atlas" / table / f"shard={shard}.parquet"
+
+    def inflight_path(self, stage: str, shard: str, genome_id: str) -> Path:
+        """Marker of a genome that a job is working on now."""
+        return self.root / ".inflight" / stage / f"shard={shard}" / f"{genome_id}.json"
+
+    def progress_path(self, stage: str, shard: str) -> Path:
+        """What a running shard job says of itself."""
+        return self.root / ".progress" / stage / f"shard={shard}.json"
+
+    def read(self, table: str, shard: str, genome_id: str, columns: list[str] | None = None) -> pa.Table:
+        """One genome's rows of one table, without the file's metadata."""
+        path = self.table_path(table, shard, genome_id)
+        # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+
+
+def digest(parts: Any) -> str:
+    """SHA-256 of the canonical JSON form of `parts`: the stage key, and the digests it is made of."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # mkstemp makes private files; results are to be read by the group like any other file.
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> bool:
+    """Write `text` atomically unless `path` holds it already; True where the file changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return True
+
+
+def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema."""
+    named = {METADATA_PREFIX + key: value for key, value in (metadata or {}).items()}
+    with atomic(path) as temporary:
+        pq.write_table(
+            rows.replace_schema_metadata(named),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
+            store_schema=True,
+        )
+
+
+def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, str]) -> None:
+    """Write one genome's rows of a declared table; TypeError where they do not have its columns."""
+    schema = TABLES[table].schema
+    if rows.schema.names != schema.names:
+        raise TypeError(f"table {table}: expected columns {schema.names}, found {rows.schema.names}")
+    write_parquet(path, rows.cast(schema), metadata)
+
+
+def read_metadata(path: Path) -> dict[str, str] | None:
+    """The `gemforest.` metadata of a file; None where it is missing, cut short or not Parquet."""
+    try:
+        raw = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None
+    prefix = METADATA_PREFIX.encode()
+    return {key[len(prefix) :].decode(): value.decode() for key, value in raw.items() if key.startswith(prefix)}
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what a killed writer left in `folder`; only a job that owns the folder calls this."""
+    if folder.is_dir():
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    # os.umask can only be read by setting it; the processes that write are single-threaded in this respect.
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
