@@ -115,8 +115,9 @@ class Client:
         self.patience = patience or Patience()
         self._sleep = sleep
         self._jitter = jitter
-        # httpx writes each URL, with its query, to the log at level INFO; signed URLs carry their secret there.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        # They write each URL with its query, and headers, to the log; signed URLs carry their secret there.
+        for chatty in ("httpx", "httpcore"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         self._http = httpx.Client(
             headers={"User-Agent": self.manners.user_agent, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(self.patience.read_s, connect=self.patience.connect_s),
