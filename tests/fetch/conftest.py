@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from replay import Archive, Assembly, ReplayServer, fasta, proteins_of, squeeze
-
 from gemforest.fetch.cache import Cache
 from gemforest.fetch.client import Client, Manners, Patience
 from gemforest.fetch.pacing import ConnectionSlots, TokenBucket
+from replay import Archive, Assembly, ReplayServer, fasta, proteins_of, squeeze
 
 PROTEINS = proteins_of("M_genitalium_G37")
 

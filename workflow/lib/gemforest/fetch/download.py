@@ -12,23 +12,29 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import httpx
 
 from gemforest.content import DEFAULT_LIMITS
 from gemforest.content import Limits as UnpackLimits
 from gemforest.errors import GenomeError, InfrastructureError, RefusedError
-from gemforest.fetch.archives import Checked, check_file
+from gemforest.fetch.archives import ArchiveCheck, Checked, check_file
 from gemforest.fetch.cache import PIECE, Cache, Stored
 from gemforest.fetch.client import Client, HealableError, require_ok
 from gemforest.fetch.sources import Checksum, without_secrets
 from gemforest.ledger import Reason
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]+)-(?P<last>[0-9]+)|\*)/(?P<total>[0-9]+|\*)")
+GATHERED_BYTES, GATHERED_S = 2**18, 0.5
+MOST_WAITING = 32
 
 
 @dataclass(frozen=True)
@@ -54,60 +60,95 @@ def fetch_file(client: Client, cache: Cache, url: str, checksum: Checksum, limit
     Raises
     ------
     GenomeError
-        `http_404, http_error, timeout, md5_mismatch, too_large, host_not_allowed`, and what `check_file` raises.
+        `http_404, http_error, timeout, md5_mismatch, too_large, host_not_allowed`, and what `ArchiveCheck` raises.
+    InfrastructureError
+        The cache cannot be written.
     """
     name = without_secrets(url).rpartition("/")[2]
     # The checksum is the name of the work: two URLs of the same content share one download.
     with cache.lock(str(checksum)):
         if (stored := cache.find(checksum)) is not None:
             return Fetched(stored, check_file(stored.path, name, limits.unpack), True)
-        part = _Part.on_disk(cache.partial(str(checksum)))
+        path = cache.partial(str(checksum))
         try:
-            _complete(client, url, part, checksum, limits.most_bytes)
-            checked = check_file(part.path, name, limits.unpack)
-            stored = cache.commit(part.path, part.sha256.hexdigest(), part.md5.hexdigest())
+            with _Part(path, lambda: ArchiveCheck(path, name, limits.unpack)) as part:
+                part.read_back()
+                _complete(client, url, part, checksum, limits.most_bytes)
+                checked = part.checked()
+                stored = cache.commit(path, part.sha256, part.md5)
         except RefusedError:
-            part.discard()
+            _remove(path)
             raise
         except OSError as error:
             raise InfrastructureError(f"cannot write the download cache {cache.folder}: {error}") from error
         return Fetched(stored, checked, False)
 
 
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
+
+
 class _Part:
-    """The first bytes of a file: on disk, hashed, with what they may be continued with."""
+    """The first bytes of a file: on disk, with what they may be continued with, hashed and unpacked in passing.
 
-    def __init__(self, path: Path) -> None:
+    Hashing and unpacking take longer than a fast network; each has a thread of its own, a bounded number of pieces
+    behind the writing, and both leave Python's lock to the others while they work.
+    """
+
+    def __init__(self, path: Path, new_check: Callable[[], ArchiveCheck]) -> None:
         self.path = path
-        self.size = 0
-        self.validator = ""
-        self.md5 = hashlib.md5(usedforsecurity=False)
-        self.sha256 = hashlib.sha256()
+        self._new_check = new_check
+        self._hashing = ThreadPoolExecutor(1)
+        self._checking = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+        self._start_over()
 
-    @classmethod
-    def on_disk(cls, path: Path) -> _Part:
-        part = cls(path)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in (self._hashing, self._checking):
+            pool.shutdown(cancel_futures=True)
+
+    def read_back(self) -> None:
+        """Take over what an earlier process left on disk."""
         with suppress(OSError, ValueError, KeyError):
-            part.validator = str(json.loads(path.with_suffix(".json").read_bytes())["validator"])
-        with suppress(FileNotFoundError), path.open("rb") as stream:
+            self.validator = str(json.loads(self.path.with_suffix(".json").read_bytes())["validator"])
+        with suppress(FileNotFoundError), self.path.open("rb") as stream:
             while piece := stream.read(PIECE):
-                part.hash(piece)
-        return part
+                self.take(piece)
 
-    def hash(self, piece: bytes) -> None:
-        self.md5.update(piece)
-        self.sha256.update(piece)
+    def take(self, piece: bytes) -> None:
+        """Count a piece that is on disk."""
         self.size += len(piece)
+        self._waiting.append(self._hashing.submit(self._hash, piece))
+        self._waiting.append(self._checking.submit(self._check, piece))
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft().result()
 
-    def matches(self, checksum: Checksum) -> bool:
-        digest = self.md5 if checksum.algorithm == "md5" else self.sha256
-        return digest.hexdigest() == checksum.digest
+    @property
+    def md5(self) -> str:
+        self._catch_up()
+        return self._md5.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        self._catch_up()
+        return self._sha256.hexdigest()
+
+    def checked(self) -> Checked:
+        """What the whole file is; raises what `ArchiveCheck` refuses."""
+        self._catch_up()
+        if self._refusal:
+            raise self._refusal
+        return self._archive.finish()
 
     def discard(self) -> None:
         """Start from nothing."""
-        self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".json").unlink(missing_ok=True)
-        self.__init__(self.path)  # type: ignore[misc]
+        self._catch_up()
+        _remove(self.path)
+        self._start_over()
 
     def remember(self, response: httpx.Response) -> None:
         """Keep the strong entity tag or else the date: only these can promise that the rest fits (RFC 9110, 8.8)."""
@@ -115,24 +156,51 @@ class _Part:
         self.validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
         self.path.with_suffix(".json").write_text(json.dumps({"validator": self.validator}))
 
+    def _start_over(self) -> None:
+        self.size = 0
+        self.validator = ""
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._archive = self._new_check()
+        self._refusal: RefusedError | None = None
+
+    def _catch_up(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def _hash(self, piece: bytes) -> None:
+        self._md5.update(piece)
+        self._sha256.update(piece)
+
+    def _check(self, piece: bytes) -> None:
+        # A damaged archive may be a damaged download: the checksum, at the end, says which. A bomb ends it at once.
+        if self._refusal is None:
+            try:
+                self._archive.feed(piece)
+            except RefusedError as error:
+                self._refusal = error
+                if error.reason is Reason.DECOMPRESSION_LIMIT:
+                    raise
+
 
 def _complete(client: Client, url: str, part: _Part, checksum: Checksum, most_bytes: int) -> None:
     wrong: set[str] = set()
 
+    def digest() -> str:
+        return part.md5 if checksum.algorithm == "md5" else part.sha256
+
     def attempt() -> None:
-        if part.size and part.matches(checksum):
+        if part.size and digest() == checksum.digest:
             return
         with client.slots.hold():
             _receive(client, url, part, most_bytes)
-        if part.matches(checksum):
+        if (found := digest()) == checksum.digest:
             return
-        digest = part.sha256.hexdigest()
-        found = f"{checksum.algorithm} {part.md5.hexdigest() if checksum.algorithm == 'md5' else digest}"
-        detail = f"expected {checksum}, found {found} in {part.size} bytes"
+        detail = f"expected {checksum}, found {checksum.algorithm}={found} in {part.size} bytes"
         part.discard()
-        if digest in wrong:
+        if found in wrong:
             raise GenomeError(Reason.MD5_MISMATCH, f"{without_secrets(url)}: {detail}, twice the same")
-        wrong.add(digest)
+        wrong.add(found)
         raise HealableError(Reason.MD5_MISMATCH, detail)
 
     client.persist(url, attempt)
@@ -157,27 +225,48 @@ def _receive(client: Client, url: str, part: _Part, most_bytes: int) -> None:
             part.discard()
             part.remember(response)
         _refuse_large(url, part.size + int(_digits(response.headers.get("Content-Length"))), most_bytes)
-        with part.path.open("ab") as stream:
-            _write(client, url, response, part, stream, most_bytes)
+        with part.path.open("ab") as stream, _Gathered(part, stream) as gathered:
+            for piece in client.chunks(response):
+                _refuse_large(url, part.size + gathered.size + len(piece), most_bytes)
+                gathered.add(piece)
 
 
-def _write(
-    client: Client, url: str, response: httpx.Response, part: _Part, stream: IO[bytes], most_bytes: int
-) -> None:
-    try:
-        for piece in client.chunks(response):
-            _refuse_large(url, part.size + len(piece), most_bytes)
-            stream.write(piece)
-            part.hash(piece)
-    finally:
-        # The hashes know what was handed over; what is on disk must be the same when the next try goes on from it.
-        stream.flush()
+class _Gathered:
+    """Joins the network's small pieces to larger ones; a killed process loses half a second of a download at most."""
+
+    def __init__(self, part: _Part, stream: IO[bytes]) -> None:
+        self._part = part
+        self._stream = stream
+        self._pieces: list[bytes] = []
+        self._written = time.monotonic()
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def add(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.size += len(piece)
+        if self.size >= GATHERED_BYTES or time.monotonic() - self._written > GATHERED_S:
+            self._write()
+
+    def _write(self) -> None:
+        whole = b"".join(self._pieces)
+        self._pieces, self.size, self._written = [], 0, time.monotonic()
+        if whole:
+            self._stream.write(whole)
+            self._stream.flush()
+            self._part.take(whole)
 
 
 def _refuse_large(url: str, size: int, most_bytes: int) -> None:
     if size > most_bytes:
         raise RefusedError(
-            Reason.TOO_LARGE, f"{without_secrets(url)}: {size} bytes or more; fetch.most_file_mb allows {most_bytes >> 20} MB"
+            Reason.TOO_LARGE,
+            f"{without_secrets(url)}: {size} bytes or more; fetch.most_file_mb allows {most_bytes >> 20} MB",
         )
 
 

@@ -64,7 +64,10 @@ def _passing(path: Path, filters: dict[str, str]) -> Iterator[GtdbGenome]:
     )
     try:
         reader = csv.open_csv(
-            pa.input_stream(path), csv.ReadOptions(block_size=8 << 20), csv.ParseOptions(delimiter="\t", quote_char=False), options
+            pa.input_stream(path),
+            csv.ReadOptions(block_size=8 << 20),
+            csv.ParseOptions(delimiter="\t", quote_char=False),
+            options,
         )
         for batch in reader:
             table = pa.Table.from_batches([batch]).rename_columns(list(columns))
@@ -77,9 +80,7 @@ def _genomes(table: pa.Table) -> Iterator[GtdbGenome]:
     for row in table.to_pylist():
         accession = (row["accession"] or "")[3:]
         if (row["accession"] or "")[:3] in ("RS_", "GB_") and ACCESSION.fullmatch(accession):
-            yield GtdbGenome(
-                accession, row.get("taxonomy") or "", row.get("completeness"), row.get("contamination")
-            )
+            yield GtdbGenome(accession, row.get("taxonomy") or "", row.get("completeness"), row.get("contamination"))
 
 
 def _mask(table: pa.Table, filters: dict[str, str]) -> pa.Array:
@@ -112,7 +113,7 @@ def _columns(path: Path, filters: dict[str, str]) -> dict[str, str]:
             header = pa.BufferReader(stream.read(1 << 16)).read().split(b"\n", 1)[0].decode().rstrip("\r").split("\t")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    needed = {"accession": ("accession",), "taxonomy": ("gtdb_taxonomy",)}
+    needed: dict[str, tuple[str, ...]] = {"accession": ("accession",), "taxonomy": ("gtdb_taxonomy",)}
     needed |= {"completeness": COMPLETENESS, "contamination": CONTAMINATION}
     if "representative" in filters:
         needed["representative"] = ("gtdb_representative",)

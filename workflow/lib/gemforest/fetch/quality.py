@@ -79,7 +79,9 @@ def _level(report: AssemblyReport, limits: QualityLimits) -> str:
         return ""
     if report.level is None:
         return _unknown("assembly level", limits)
-    return "" if report.level in limits.levels else f"assembly level {report.level} is none of {', '.join(limits.levels)}"
+    return (
+        "" if report.level in limits.levels else f"assembly level {report.level} is none of {', '.join(limits.levels)}"
+    )
 
 
 def _ani(report: AssemblyReport, limits: QualityLimits) -> str:

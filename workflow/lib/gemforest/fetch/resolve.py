@@ -89,7 +89,9 @@ def find(query: Source, folder: Path, client: Callable[[], Client], datasets_url
     return found
 
 
-def pin(rows: Iterable[Mapping[str, str]], today: date, look_up: Callable[[Source], list[Found]]) -> list[dict[str, str]]:
+def pin(
+    rows: Iterable[Mapping[str, str]], today: date, look_up: Callable[[Source], list[Found]]
+) -> list[dict[str, str]]:
     """Rows of the pinned list for the sheet's query rows; a genome that two queries find is listed under the first.
 
     Each row keeps the further columns of its query's row (universe, medium, tags).

@@ -159,7 +159,9 @@ def parse_source(text: str) -> Source:
         return _local(_path_of_file_url(text))
     if scheme in ("http", "https"):
         return _remote(text)
-    raise InputError(f"{text!r}: a source may begin with http:, https:, file:, taxon:, gtdb: or carveme:, not {scheme}:")
+    raise InputError(
+        f"{text!r}: a source may begin with http:, https:, file:, taxon:, gtdb: or carveme:, not {scheme}:"
+    )
 
 
 FILE_SUFFIXES = (".faa", ".fna", ".fa", ".fasta", ".gbk", ".gbff", ".gb", ".gz")
@@ -184,9 +186,7 @@ def _sample(name: str) -> Sample:
     return Sample(name)
 
 
-def _query(
-    rest: str, known: dict[str, re.Pattern[str]], text: str
-) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _query(rest: str, known: dict[str, re.Pattern[str]], text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     subject, _, query = rest.partition("?")
     subject = unquote(subject).strip()
     if not subject:

@@ -62,7 +62,8 @@ def process(task: Task) -> Products:
             found = _assembly(task, source)
         case _:
             raise RefusedError(
-                Reason.NOT_FOUND, f"{task.row['source']} stands for many genomes: run `gemforest resolve`, then plan again"
+                Reason.NOT_FOUND,
+                f"{task.row['source']} stands for many genomes: run `gemforest resolve`, then plan again",
             )
     columns = dict.fromkeys(TABLES["genomes"].schema.names)
     tags = list(json.loads(task.row.get("tags") or "{}").items())
@@ -146,7 +147,8 @@ def _remote(task: Task, source: RemoteFile) -> dict[str, Any]:
         checksum = read_checksum(task.row["checksum"], task.genome_id)
     if checksum is None:
         raise RefusedError(
-            Reason.NO_CHECKSUM, "a web file needs its checksum: #sha256=<64 hex digits> behind the URL, or column checksum"
+            Reason.NO_CHECKSUM,
+            "a web file needs its checksum: #sha256=<64 hex digits> behind the URL, or column checksum",
         )
     tools = _tools(task.context)
     return _file(fetch_file(tools.client, tools.cache, source.url, checksum, tools.service.limits), task.context)
@@ -163,7 +165,9 @@ def _file(fetched: Fetched, context: Context) -> dict[str, Any]:
 
 def _assembly(task: Task, source: Accession) -> dict[str, Any]:
     tools, choice = _tools(task.context), choice_of(task.parameters)
-    account = _account(tools, str(source), lambda: _accessions_of_shard(task), f"{task.context.store.root} {task.shard}")
+    account = _account(
+        tools, str(source), lambda: _accessions_of_shard(task), f"{task.context.store.root} {task.shard}"
+    )
     accession, report = settle(account, choice, lambda text: _account(tools, text, lambda: [text], text))
     if report:
         require_quality(report, choice.quality)
@@ -273,7 +277,8 @@ def _lineage(tools: Tools, report: AssemblyReport, task: Task) -> str | None:
                 for taxid in asked:
                     tools.cache.note("taxa", str(taxid), {"lineage": found.get(taxid)})
                 note = {"lineage": found.get(report.taxid)}
-    return note["lineage"]
+    lineage: str | None = note["lineage"]
+    return lineage
 
 
 def _taxids(tools: Tools, accessions: Iterable[str]) -> set[int]:
