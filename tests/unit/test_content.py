@@ -11,12 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gemforest.content import Content, Limits, read_unpacked, recognise
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason
 from gemforest.sequences import read_proteins
-from hypothesis import given
-from hypothesis import strategies as st
 
 SHIPPED = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
 PACKERS = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from Bio import SeqIO
 from Bio.SeqUtils.ProtParam import ProteinAnalysis
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason
 from gemforest.sequences import (
@@ -22,8 +25,6 @@ from gemforest.sequences import (
     tabulate,
     unique_gene_ids,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 SHIPPED = Path(str(files("carveme") / "data" / "benchmark" / "fasta"))
 

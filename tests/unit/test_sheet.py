@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from gemforest.errors import InputError
-from gemforest.sheet import SheetError, carveme_sample, local_source, read_sheet, suggested_id
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gemforest.errors import InputError
+from gemforest.sheet import SheetError, carveme_sample, local_source, read_sheet, suggested_id
 
 HEADER = "genome_id\tsource\tuniverse\tgenetic_code\tmedium\tsite\n"
 

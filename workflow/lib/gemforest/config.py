@@ -49,7 +49,8 @@ def complete(raw: object, name: str = "config") -> Config:
     if problems:
         raise InputError("\n".join(problems))
     assert isinstance(raw, Mapping)
-    return _with_defaults(schema(), raw)
+    completed: Config = _with_defaults(schema(), raw)
+    return completed
 
 
 def parameter(config: Mapping[str, Any], key: str) -> Any:

@@ -53,7 +53,7 @@ def with_bounds(network: Network, bounds: Bounds) -> Network:
 
 def boundary(network: Network) -> np.ndarray:
     """n, bool: reactions of a single metabolite, whatever their names (exchanges, demands, sinks)."""
-    return np.diff(network.stoichiometry.indptr) == 1
+    return np.asarray(np.diff(network.stoichiometry.indptr) == 1)
 
 
 def medium_bounds(network: Network, uptakes: Mapping[str, float]) -> dict[str, tuple[float, float]]:

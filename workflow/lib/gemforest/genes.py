@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from gemforest.content import Limits
 from gemforest.errors import RefusedError
 from gemforest.ledger import Reason
-from gemforest.sequences import Limits, read_proteins
+from gemforest.sequences import read_proteins
 from gemforest.stage import Products, Stage, Task
 from gemforest.tables import TABLES
 

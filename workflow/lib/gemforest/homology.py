@@ -20,12 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from gemforest.carveme_files import carveme_data
 from gemforest.errors import InfrastructureError
 from gemforest.ledger import Reason
 from gemforest.stage import Context, PoolCrashed, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.carveme_files import carveme_data
 
 # DIAMOND's twelve default columns, as CarveMe reads them, and the target's length.
 COLUMNS = (
@@ -58,8 +58,10 @@ def pooled(tasks: Sequence[Task], cores: int) -> dict[str, Products]:
         fasta.write_text("".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences)))
         hits = search(fasta, Path(folder), tasks[0], cores)
     by_query = _rows_by_query(hits, len(keys))
-    return {genome_id: Products({"hits": _hand_back(genome_id, rows, queries, hits, by_query)})
-            for genome_id, rows in proteins.items()}
+    return {
+        genome_id: Products({"hits": _hand_back(genome_id, rows, queries, hits, by_query)})
+        for genome_id, rows in proteins.items()
+    }
 
 
 def search(fasta: Path, folder: Path, task: Task, cores: int) -> pa.Table:
@@ -94,7 +96,8 @@ def diamond() -> str:
     found = shutil.which("diamond")
     if not found:
         raise InfrastructureError(
-            "DIAMOND is not on the PATH; install it: `apt-get install diamond-aligner`, or `conda install -c bioconda diamond`"
+            "DIAMOND is not on the PATH; install it: `apt-get install diamond-aligner` as root, "
+            "or `conda install -c bioconda diamond`"
         )
     return found
 

@@ -105,7 +105,9 @@ class Shard:
         if not path.exists():
             raise InfrastructureError(f"{path} is missing: run `gemforest {stage} --shard {self.shard}` first")
         rows = {row.genome_id: row for row in read_ledger(path)}
-        missing = [r["genome_id"] for r in read_shard(self.context.store.root, self.shard) if r["genome_id"] not in rows]
+        missing = [
+            r["genome_id"] for r in read_shard(self.context.store.root, self.shard) if r["genome_id"] not in rows
+        ]
         if missing:
             raise InfrastructureError(
                 f"{path} knows nothing of {missing[0]!r} ({len(missing)} genomes): the sheet changed since it was "
@@ -122,11 +124,14 @@ class Shard:
 
     def _run_isolated(self, tasks: list[Task], progress: Progress) -> None:
         """Run genomes in the pool; those in doubt afterwards, one at a time with more time and memory."""
-        fresh, doubtful = [], []
+        fresh: list[Task] = []
+        doubtful: list[Task] = []
         for task in tasks:
             deaths = _deaths(self._marker(task))
             if deaths > DEATHS_ALLOWED:
-                detail = f"its job died {deaths} times while this genome was being worked on; see logs/{self.stage.name}"
+                detail = (
+                    f"its job died {deaths} times while this genome was being worked on; see logs/{self.stage.name}"
+                )
                 self._book_failure(task, Outcome.FAILED, Reason.KILLED_ITS_JOB, detail)
             else:
                 (doubtful if deaths else fresh).append(task)
@@ -229,9 +234,7 @@ class Shard:
 
     # Booking
 
-    def _book_failure(
-        self, task: Task, outcome: Outcome, reason: Reason, detail: str, seconds: float = 0.0
-    ) -> None:
+    def _book_failure(self, task: Task, outcome: Outcome, reason: Reason, detail: str, seconds: float = 0.0) -> None:
         row = _row(self.stage, task, outcome, reason, detail, seconds)
         finish(self.stage, task, row, None)
         self.rows[task.genome_id] = row
@@ -463,7 +466,9 @@ class Progress:
         if force or now - self.last_file >= self.FILE_EVERY:
             self.last_file = now
             state = {"done": done, "failed": failed, "total": self.shard.total, "pid": os.getpid()}
-            write_text(self.shard.context.store.progress_path(self.shard.stage.name, self.shard.shard), json.dumps(state))
+            write_text(
+                self.shard.context.store.progress_path(self.shard.stage.name, self.shard.shard), json.dumps(state)
+            )
         if force or now - self.last_line >= self.LINE_EVERY:
             self.last_line = now
             print(

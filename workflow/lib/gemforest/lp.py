@@ -189,12 +189,12 @@ class LinearProgram:
 
     @property
     def column_count(self) -> int:
-        """n."""
+        """N."""
         return int(self._highs.getNumCol())
 
     @property
     def row_count(self) -> int:
-        """m."""
+        """M."""
         return int(self._highs.getNumRow())
 
     def set_bounds(self, columns: np.ndarray | int, lower: np.ndarray | float, upper: np.ndarray | float) -> None:

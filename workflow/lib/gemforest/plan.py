@@ -11,17 +11,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gemforest.errors import InfrastructureError, InputError
+from gemforest.media import read_media
 from gemforest.sheet import Sheet, local_source, read_sheet
 from gemforest.stage import Context
 from gemforest.store import digest, write_text
 
-ROW_FIELDS = ("genome_id", "source", "universe", "genetic_code", "medium", "tags", "fingerprint")
+SHEET_FIELDS = ["genome_id", "source", "universe", "genetic_code", "medium", "content", "checksum", "tags"]
+ROW_FIELDS = (*SHEET_FIELDS, "fingerprint")
 MEMBER_FIELDS = ("genome_id", "shard", "state")
 ACTIVE, REMOVED = "active", "removed"
 SHARD_DIGITS = 4
@@ -61,9 +62,10 @@ def rows_path(root: Path, shard: str) -> Path:
 
 def make_plan(context: Context) -> Plan:
     """Read the sheet and place every genome, keeping the places of the plan on disk; nothing is written."""
-    sheet = read_sheet(context.project / context.config["genomes"], context.project)
+    media = read_media(context.project / context.config["media"])
+    sheet = read_sheet(context.project / context.config["genomes"], media=media.names())
     members = dict(_read_members(context.store.root))
-    rows = {row["genome_id"]: row for row in _rows(sheet)}
+    rows = {row["genome_id"]: row for row in _rows(sheet, context)}
     clash = _case_clash(members, rows)
     if clash:
         raise InputError(
@@ -119,16 +121,22 @@ def _summary(plan: Plan) -> str:
     return json.dumps({"sheet": plan.sheet_digest, **plan.counts(), "shards": shards}, indent=1) + "\n"
 
 
-def _rows(sheet: Sheet) -> Iterator[dict[str, str]]:
-    for row in sheet.rows():
-        path = local_source(row["source"], sheet.folder)
-        yield row | {"fingerprint": _fingerprint(path) if path else ""}
+def _rows(sheet: Sheet, context: Context) -> Iterator[dict[str, str]]:
+    """The sheet's rows as text, complete with what the config gives to empty cells."""
+    folder = sheet.path.parent
+    for row in sheet.genomes.select(SHEET_FIELDS).to_pylist():
+        path = local_source(row["source"], folder, context.project)
+        yield row | {
+            "medium": row["medium"] or context.config["medium"],
+            "tags": json.dumps(dict(row["tags"]), sort_keys=True),
+            "fingerprint": _fingerprint(path) if path else "",
+        }
 
 
 def _fingerprint(path: Path) -> str:
     """Size and time of a local file: an edited one changes its shard's rows, and so wakes its jobs."""
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:
         return "missing"
     return f"{status.st_size}-{status.st_mtime_ns}"

@@ -473,7 +473,7 @@ def _write(universe: Universe, path: Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     with os.fdopen(handle, "wb") as file:
         np.savez(file, **arrays)
-    os.replace(temporary, path)
+    Path(temporary).replace(path)
 
 
 def _read(path: Path) -> Universe:

@@ -98,7 +98,9 @@ def group_rules(table: pa.Table, reactions: Sequence[str]) -> Rules:
     )
 
 
-def score_reactions(rules: Rules, gene_ids: np.ndarray, targets: np.ndarray, bitscores: np.ndarray) -> list[ReactionScore]:
+def score_reactions(
+    rules: Rules, gene_ids: np.ndarray, targets: np.ndarray, bitscores: np.ndarray
+) -> list[ReactionScore]:
     """Scores of all reactions with a hit, sorted by reaction.
 
     Parameters

@@ -1,0 +1,41 @@
+# `make run` builds the environment and runs the shipped genomes; `make test` builds it and runs the tests.
+# Both need Python 3.11 or 3.12 and, once the packages are in, no network.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test lint check-lock clean
+
+run: $(VENV)/.ready
+	@scripts/find_diamond.sh
+	@$(BIN)/gemforest run --cores $(CORES)
+
+test: $(VENV)/.ready-dev lint
+	@scripts/find_diamond.sh
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# torch stands in a file of its own: pinned without hash or local version, so that CPU and CUDA builds both install.
+$(VENV)/.ready: requirements.lock requirements-torch.lock pyproject.toml
+	@echo "Building $(VENV) from the lock file (once)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-torch.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+clean:
+	rm -rf $(VENV) results/[!.]* logs resources/cache .snakemake

@@ -1,0 +1,228 @@
+"""The command line. Imports are lazy: `gemforest --help` must not wait for a library that it does not use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemforest import __version__
+
+if TYPE_CHECKING:
+    from gemforest.stage import Context
+
+STAGE_HELP = {
+    "fetch": "find each genome's file and write down what it is",
+    "genes": "read proteins",
+    "homology": "search the proteins with DIAMOND",
+    "evidence": "score genes and reactions",
+    "draft": "carve the universe",
+    "gapfill": "fill gaps so that models grow on their media",
+    "simulate": "growth and fluxes",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 fine, 1 the machine or too many failures, 2 the user's input."""
+    # A cancelled job is to leave through its `finally`s, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parsed = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    from gemforest.errors import GemforestError, InfrastructureError, InputError
+
+    try:
+        return command(parsed)
+    except InputError as error:
+        print(f"gemforest: {error}", file=sys.stderr)
+        return 2
+    except (InfrastructureError, OSError) as error:
+        _leave_word(parsed, error)
+        print(f"gemforest: {error}", file=sys.stderr)
+        return 1
+    except GemforestError as error:
+        print(f"gemforest: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="gemforest", description="From genome collections to genome-scale metabolic models."
+    )
+    parser.add_argument("--version", action="version", version=f"gemforest {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        sub.set_defaults(command=command, name=name)
+        sub.add_argument("--project", type=Path, default=Path(), help="project folder (default: this folder)")
+        sub.add_argument("--config", type=Path, help="config (default: config/config.yaml of the project)")
+        return sub
+
+    sub = add("run", _run, "run the whole workflow on this machine; further arguments go to Snakemake")
+    sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
+    add("plan", _plan, "place the genomes of the sheet in shards")
+    for name, text in STAGE_HELP.items():
+        sub = add(name, _stage, f"stage: {text}")
+        sub.add_argument("--shard", required=True, help="shard of the plan, such as 0000")
+        sub.add_argument("--cores", type=int, default=1)
+    sub = add("atlas", _atlas, "gather the tables of a shard, or write the views over all shards")
+    sub.add_argument("--shard", help="gather this shard's parts")
+    sub.add_argument("--partial", action="store_true", help="take what there is")
+    sub = add("report", _report, "write the HTML report")
+    sub.add_argument("--partial", action="store_true", help="take what there is")
+    sub = add("check", _check, "compare the files of single genomes with the ledgers")
+    sub.add_argument("--deep", action="store_true", help="read every byte")
+    sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
+    sub = add("retry", _retry, "forget failures, so that the next run tries them again")
+    sub.add_argument("--reason", help="only failures with this reason")
+    sub.add_argument("--stage", choices=list(STAGE_HELP), help="only failures at this stage")
+    sub = add("status", _status, "what became of the genomes so far")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--watch", action="store_true", help="stay and renew the tables every two seconds")
+    return parser
+
+
+def _context(parsed: argparse.Namespace) -> Context:
+    from gemforest.config import from_text, load_config
+    from gemforest.stage import Context
+    from gemforest.store import Store
+
+    project = parsed.project.resolve()
+    path = _config_path(parsed)
+    # The workflow hands jobs the effective config as JSON, checked already: checking costs a third of a second.
+    config = from_text(path.read_text(encoding="utf-8")) if path.suffix == ".json" else load_config(path)
+    return Context(project, config, Store(project / config["results"]))
+
+
+def _config_path(parsed: argparse.Namespace) -> Path:
+    given: Path | None = parsed.config
+    return (given or parsed.project / "config" / "config.yaml").resolve()
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gemforest.run import run
+
+    extra = [argument for argument in parsed.snakemake if argument != "--"]
+    return run(_context(parsed), _config_path(parsed), parsed.cores, extra, Console())
+
+
+def _plan(parsed: argparse.Namespace) -> int:
+    from gemforest.plan import make_plan, write_plan
+
+    context = _context(parsed)
+    plan = make_plan(context)
+    changed = write_plan(plan, context)
+    counts = plan.counts()
+    print(
+        f"{counts['genomes']} genomes in {counts['shards']} shard(s), {counts['tombstones']} removed earlier; "
+        f"{len(changed)} shard(s) changed"
+    )
+    return 0
+
+
+def _stage(parsed: argparse.Namespace) -> int:
+    from gemforest.loop import run_shard
+    from gemforest.stages import stage
+
+    outcomes = run_shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    print(f"{parsed.name} shard={parsed.shard}: {counts or 'no genomes'}", file=sys.stderr)
+    return 0
+
+
+def _atlas(parsed: argparse.Namespace) -> int:
+    from gemforest.atlas import TooManyFailed, finish, gather_shard
+
+    context = _context(parsed)
+    if parsed.shard:
+        rows = gather_shard(context, parsed.shard, parsed.partial)
+        print(f"atlas shard={parsed.shard}: {rows.total()} rows in {len(rows)} tables", file=sys.stderr)
+        return 0
+    try:
+        ends = finish(context, parsed.partial)
+    except TooManyFailed as error:
+        print(f"gemforest: {error}", file=sys.stderr)
+        return 1
+    print(f"atlas: {ends.total()} genomes, {ends['ok']} through every stage", file=sys.stderr)
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from gemforest.report import write_report
+
+    print(f"report: {write_report(_context(parsed), parsed.partial)}", file=sys.stderr)
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from gemforest.check import check
+
+    damages = check(_context(parsed), parsed.deep, parsed.repair)
+    for damage in damages:
+        print(f"{damage.stage} shard={damage.shard} {damage.genome_id}: {damage.what}")
+    mended = "removed, the next run makes them again" if parsed.repair else "`gemforest check --repair` removes them"
+    print(f"{len(damages)} damaged" + (f": {mended}" if damages else ""))
+    return 1 if damages and not parsed.repair else 0
+
+
+def _retry(parsed: argparse.Namespace) -> int:
+    from gemforest.check import retry
+    from gemforest.errors import InputError
+    from gemforest.ledger import Reason
+
+    if parsed.reason and parsed.reason not in [reason.value for reason in Reason]:
+        raise InputError(f"no reason {parsed.reason!r}; reasons: {', '.join(filter(None, Reason))}")
+    forgotten = retry(_context(parsed), parsed.reason, parsed.stage)
+    for stage, genome_id in forgotten:
+        print(f"{stage} {genome_id}: will be tried again")
+    print(f"{len(forgotten)} failures forgotten; `gemforest run` tries them again")
+    return 0
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    import time
+
+    from rich.console import Console
+
+    from gemforest.status import read_status, show
+
+    context, console = _context(parsed), Console()
+    if parsed.json:
+        print(read_status(context).to_json())
+        return 0
+    show(context, console)
+    while parsed.watch:
+        time.sleep(2)
+        console.clear()
+        show(context, console)
+    return 0
+
+
+def _leave_word(parsed: argparse.Namespace, error: Exception) -> None:
+    """A shard job that stops says why in `logs/<stage>/shard=NNNN.error.json`."""
+    if not getattr(parsed, "shard", None):
+        return
+    import contextlib
+    import json
+
+    from gemforest.store import write_text
+
+    path = parsed.project / "logs" / parsed.name / f"shard={parsed.shard}.error.json"
+    word = {"stage": parsed.name, "shard": parsed.shard, "error": type(error).__name__, "detail": str(error)}
+    # The disk may be full: the word on standard error remains.
+    with contextlib.suppress(OSError):
+        write_text(path, json.dumps(word, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

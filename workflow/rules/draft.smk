@@ -1,0 +1,15 @@
+rule draft:
+    input:
+        rows=forest.rows,
+        ledgers=forest.ledgers("draft"),
+    output:
+        f"{forest.root}/ledger/draft/shard={{shard}}.parquet",
+    log:
+        "logs/draft/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
+    params:
+        settings=forest.settings("draft"),
+        config=forest.config_path,
+    shell:
+        "gemforest draft --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

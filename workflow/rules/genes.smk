@@ -1,0 +1,15 @@
+rule genes:
+    input:
+        rows=forest.rows,
+        ledgers=forest.ledgers("genes"),
+    output:
+        f"{forest.root}/ledger/genes/shard={{shard}}.parquet",
+    log:
+        "logs/genes/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
+    params:
+        settings=forest.settings("genes"),
+        config=forest.config_path,
+    shell:
+        "gemforest genes --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"

@@ -1,0 +1,15 @@
+rule simulate:
+    input:
+        rows=forest.rows,
+        ledgers=forest.ledgers("simulate"),
+    output:
+        f"{forest.root}/ledger/simulate/shard={{shard}}.parquet",
+    log:
+        "logs/simulate/shard={shard}.log",
+    conda:
+        "../../envs/native.yaml"
+    params:
+        settings=forest.settings("simulate"),
+        config=forest.config_path,
+    shell:
+        "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
