@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from loopback import PROTEINS, Bench
+from replay import Archive, Assembly, ReplayServer, fasta, squeeze
+
 from gemforest.fetch.cache import Cache
 from gemforest.fetch.client import Client, Manners, Patience
 from gemforest.fetch.pacing import ConnectionSlots, TokenBucket
-from replay import Archive, Assembly, ReplayServer, fasta, proteins_of, squeeze
-
-PROTEINS = proteins_of("M_genitalium_G37")
-
-
-@dataclass
-class Bench:
-    """A server, a cache and a client between them; `waits` are the pauses that the client made."""
-
-    server: ReplayServer
-    cache: Cache
-    client: Client
-    waits: list[float] = field(default_factory=list)
 
 
 @pytest.fixture(autouse=True)

@@ -170,6 +170,7 @@ class Request:
     headers: Mapping[str, str]
     status: int
     sent: int
+    fault: str = ""
 
 
 class Faults:
@@ -210,8 +211,11 @@ class Faults:
 class ReplayServer:
     """Serves an archive on a free loopback port while it is used as a context."""
 
-    def __init__(self, archive: Archive, faults: Faults | None = None, port: int = 0) -> None:
+    def __init__(
+        self, archive: Archive, faults: Faults | None = None, port: int = 0, bytes_per_s: float | None = None
+    ) -> None:
         self.archive = archive
+        self.bytes_per_s = bytes_per_s
         self.faults = faults or Faults()
         self.requests: list[Request] = []
         self.report_for: Callable[[str], dict[str, Any] | None] | None = None
@@ -274,6 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._method = method
         path = unquote(urlsplit(self.path).path)
         fault = self.replay.faults.next(path)
+        self._fault = fault.kind if fault else ""
         options = fault.options if fault else {}
         match fault.kind if fault else "":
             case "status_429":
@@ -347,13 +352,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(status, headers | {"Content-Length": str(count)})
         self.wfile.flush()
         with target.open("rb") as stream:
-            if count:
+            if count and self.replay.bytes_per_s:
+                self._send_paced(stream, first, count, self.replay.bytes_per_s)
+            elif count:
                 self.connection.sendfile(stream, first, count)
+
+    def _send_paced(self, stream: BinaryIO, first: int, count: int, bytes_per_s: float) -> None:
+        """As a line of this speed would: a piece whenever its time has come."""
+        started, sent, piece = time.monotonic(), 0, int(bytes_per_s / 200)
+        while sent < count:
+            sent += self.connection.sendfile(stream, first + sent, min(piece, count - sent))
+            time.sleep(max(0.0, started + sent / bytes_per_s - time.monotonic()))
 
     def _body(self, status: int, content: bytes, headers: dict[str, str], kind: str, options: dict[str, Any]) -> None:
         """Send a body, misbehaving as asked."""
         if kind == "wrong_bytes" and content:
-            middle = len(content) // 2
+            middle = options.get("place", len(content) // 2)
             content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         if kind == "chunked":
             self._note(status, len(content))
@@ -409,7 +423,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _note(self, status: int, sent: int) -> Request:
         path = unquote(urlsplit(self.path).path)
-        note = Request(self._started, self._method, path, dict(self.headers.items()), status, sent)
+        note = Request(self._started, self._method, path, dict(self.headers.items()), status, sent, self._fault)
         self.replay.requests.append(note)
         return note
 

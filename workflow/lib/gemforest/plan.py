@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gemforest.errors import InfrastructureError, InputError
 from gemforest.media import read_media
+from gemforest.pinned import read_pinned, with_pinned
 from gemforest.sheet import Sheet, local_source, read_sheet
 from gemforest.stage import Context
 from gemforest.store import digest, write_text
@@ -64,8 +65,9 @@ def make_plan(context: Context) -> Plan:
     """Read the sheet and place every genome, keeping the places of the plan on disk; nothing is written."""
     media = read_media(context.project / context.config["media"])
     sheet = read_sheet(context.project / context.config["genomes"], media=media.names())
+    pinned = read_pinned(sheet, media.names())
     members = dict(_read_members(context.store.root))
-    rows = {row["genome_id"]: row for row in _rows(sheet, context)}
+    rows = {row["genome_id"]: row for row in _rows(sheet, pinned, context)}
     clash = _case_clash(members, rows)
     if clash:
         raise InputError(
@@ -80,7 +82,7 @@ def make_plan(context: Context) -> Plan:
         if state == ACTIVE:
             by_shard[shard].append(rows[genome_id])
     shards = {shard: _to_tsv(ROW_FIELDS, by_shard[shard]) for shard in sorted(by_shard)}
-    return Plan(sheet.digest, members, shards)
+    return Plan(digest([sheet.digest, pinned.digest]) if pinned else sheet.digest, members, shards)
 
 
 def write_plan(plan: Plan, context: Context) -> list[str]:
@@ -121,10 +123,10 @@ def _summary(plan: Plan) -> str:
     return json.dumps({"sheet": plan.sheet_digest, **plan.counts(), "shards": shards}, indent=1) + "\n"
 
 
-def _rows(sheet: Sheet, context: Context) -> Iterator[dict[str, str]]:
-    """The sheet's rows as text, complete with what the config gives to empty cells."""
+def _rows(sheet: Sheet, pinned: Sheet | None, context: Context) -> Iterator[dict[str, str]]:
+    """The rows of the sheet and its pinned list as text, complete with what the config gives to empty cells."""
     folder = sheet.path.parent
-    for row in sheet.genomes.select(SHEET_FIELDS).to_pylist():
+    for row in with_pinned(sheet, pinned).select(SHEET_FIELDS).to_pylist():
         path = local_source(row["source"], folder, context.project)
         yield row | {
             "medium": row["medium"] or context.config["medium"],

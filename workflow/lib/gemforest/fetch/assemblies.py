@@ -57,7 +57,7 @@ def parent_url(base_url: str, accession: str) -> str:
 
 
 def read_checksums(text: str, folder: str) -> dict[str, str]:
-    """File name to MD5 out of `md5checksums.txt`, for the files that `SUFFIXES` knows; all other lines are passed over."""
+    """File name to MD5 out of `md5checksums.txt`, for the files that `SUFFIXES` knows; other lines are passed over."""
     wanted = {folder + suffix for suffix in SUFFIXES.values()}
     found: dict[str, str] = {}
     for line in text.splitlines():

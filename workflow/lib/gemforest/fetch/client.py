@@ -2,8 +2,8 @@
 
 It is httpx with tenacity's retries around it. Each try takes a token of the run's bucket. What may heal (no connection,
 a broken or slow body, 408, 425, 429, 5xx) is tried again, at most `tries` times in all, after exponential back-off with
-full jitter (Brooker 2015, "Exponential backoff and jitter") or after what Retry-After asks for, which then holds for the
-whole run. Redirects are followed by hand: within the host, or to a host that the config allows; never from https to
+full jitter (Brooker 2015, "Exponential backoff and jitter") or after what Retry-After asks for, which then holds for
+the whole run. Redirects are followed by hand: within the host, or to a host that the config allows; never from https to
 http, never with the API key.
 """
 
@@ -86,6 +86,7 @@ class Manners:
 
     @property
     def user_agent(self) -> str:
+        """What the header User-Agent says."""
         return f"gemforest/{__version__}" + (f" ({self.contact})" if self.contact else "")
 
 
@@ -319,7 +320,7 @@ def require_ok(response: httpx.Response) -> None:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date); None where it is not readable."""
+    """Seconds that a Retry-After header asks for, in seconds or as a date (RFC 9110, 10.2.3); None if unreadable."""
     if value is None:
         return None
     if value.strip().isdecimal():

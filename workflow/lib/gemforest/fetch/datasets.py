@@ -37,7 +37,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class AssemblyReport:
-    """What is known of one assembly version; None where the archive does not say. Percentages 0 to 100, lengths in bp."""
+    """What is known of one assembly version; None where the archive does not say. Percent 0 to 100, lengths in bp."""
 
     accession: str
     current_accession: str

@@ -1,6 +1,7 @@
 """Whether an assembly is good enough to build a model from, by what the archive says of it.
 
-A limit that is not set is not asked about. Where the archive does not know a value that a limit needs, `unknown` decides.
+A limit that is not set is not asked about. Where the archive does not know a value that a limit needs, `unknown`
+decides.
 """
 
 from __future__ import annotations

@@ -13,14 +13,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from gemforest.errors import InputError
 from gemforest.fetch.client import Client
 from gemforest.fetch.datasets import taxon_reports
 from gemforest.fetch.gtdb import chosen
+from gemforest.fetch.settings import service_of
 from gemforest.fetch.sources import GtdbQuery, LocalGlob, Source, TaxonQuery, parse_source
+from gemforest.fetch.stage import tools_for
+from gemforest.pinned import ORGANISM, QUERY, RESOLVED, pinned_path
+from gemforest.sheet import read_sheet
+from gemforest.stage import Context
 
-QUERY, RESOLVED, ORGANISM = "query", "resolved_on", "organism"
+TAKEN_OVER = ("universe", "genetic_code", "medium", "content")
 FIRST_COLUMNS = ("genome_id", "source", QUERY, RESOLVED, ORGANISM)
 DROPPED_SUFFIXES = re.compile(r"(\.(faa|fna|fa|fasta|gbk|gbff|gb))?(\.gz)?$", re.IGNORECASE)
 
@@ -43,6 +49,7 @@ class Changes:
 
     @property
     def any(self) -> bool:
+        """Whether anything would change."""
         return bool(self.added or self.removed or self.newer)
 
     def lines(self) -> list[str]:
@@ -80,7 +87,8 @@ def find(query: Source, folder: Path, client: Callable[[], Client], datasets_url
             genomes = chosen(folder / query.table, query)
             found = [Found(genome.accession, genome.taxonomy.rpartition("s__")[2]) for genome in genomes]
         case LocalGlob():
-            paths = sorted(glob.glob(query.pattern, root_dir=folder, recursive=True))
+            # Path.glob takes no absolute pattern.
+            paths = sorted(glob.glob(query.pattern, root_dir=folder, recursive=True))  # noqa: PTH207
             found = [Found(path) for path in paths if (folder / path).is_file()]
         case _:
             raise InputError(f"{query} stands for one genome; there is nothing to resolve")
@@ -110,7 +118,7 @@ def pin(
                 earlier = pinned[genome_id.lower()]
                 if earlier["source"] != found.source:
                     raise InputError(
-                        f"{earlier['source']} and {found.source} would both be named {genome_id}: rename one of the files"
+                        f"{earlier['source']} and {found.source} would both be named {genome_id}: rename one of them"
                     )
                 continue
             own = {QUERY: text, RESOLVED: today.isoformat(), ORGANISM: found.organism.replace("\t", " ")}
@@ -160,14 +168,35 @@ def read_list(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    if not lines or lines[0].split("\t")[:2] != list(FIRST_COLUMNS[:2]):
+    if not lines or lines[0].split("\t")[: len(FIRST_COLUMNS)] != list(FIRST_COLUMNS):
         raise InputError(f"{path} is not a list that `gemforest resolve` wrote; move it away")
     header = lines[0].split("\t")
     return [dict(zip(header, line.split("\t"), strict=True)) for line in lines[1:]]
 
 
-def stale_queries(listed: Sequence[Mapping[str, str]], queries: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Queries of the sheet that are not in the list, and of the list that are no longer in the sheet."""
-    pinned = {row[QUERY] for row in listed}
-    asked = set(queries)
-    return sorted(asked - pinned), sorted(pinned - asked)
+def resolve(context: Context, today: date, api_key: str) -> tuple[Path, list[dict[str, str]]]:
+    """Ask what the sheet's queries find today: the path of the pinned list and its rows; nothing is written.
+
+    Raises
+    ------
+    InputError
+        The sheet has no queries, or one finds nothing.
+    GenomeError
+        The archive could not be asked, or knows no such taxon.
+    """
+    sheet = read_sheet(context.project / context.config["genomes"])
+    if not sheet.queries.num_rows:
+        raise InputError(f"{sheet.path}: no row stands for many genomes (taxon:, gtdb: or a glob); nothing to resolve")
+    service = service_of(context.config, context.project, api_key)
+    rows = [_query_row(row) for row in sheet.queries.to_pylist()]
+
+    def look_up(query: Source) -> list[Found]:
+        return find(query, sheet.path.parent, lambda: tools_for(service).client, service.datasets_url)
+
+    return pinned_path(sheet.path), pin(rows, today, look_up)
+
+
+def _query_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """A query's row with what its genomes take over: the sheet's columns that were filled, and the tags."""
+    kept = {name: row[name] for name in TAKEN_OVER if row[name]}
+    return {"source": row["source"]} | kept | dict(row["tags"])

@@ -37,6 +37,7 @@ from gemforest.store import file_sha256
 from gemforest.tables import TABLES
 
 KEY_VARIABLE = "NCBI_API_KEY"
+LISTING_IN_DOUBT = frozenset({Reason.MD5_MISMATCH, Reason.HTTP_404, Reason.NO_PROTEIN})
 
 
 def process(task: Task) -> Products:
@@ -46,8 +47,8 @@ def process(task: Task) -> Products:
     ------
     GenomeError
         `file_not_found, file_unreadable, unknown_sample` for local sources; `not_found, replaced, suppressed,
-        quality_filter, no_protein` for accessions; `no_checksum, http_404, http_error, timeout, md5_mismatch, too_large,
-        host_not_allowed` and what `check_file` refuses for both kinds of download.
+        quality_filter, no_protein` for accessions; `no_checksum, http_404, http_error, timeout, md5_mismatch,
+        too_large, host_not_allowed` and what `ArchiveCheck` refuses for both kinds of download.
     """
     try:
         source = parse_source(task.row["source"])
@@ -171,11 +172,29 @@ def _assembly(task: Task, source: Accession) -> dict[str, Any]:
     accession, report = settle(account, choice, lambda text: _account(tools, text, lambda: [text], text))
     if report:
         require_quality(report, choice.quality)
-    listing = _listing(tools, accession, report.name if report else "")
-    chosen = choose(listing, choice.prefer)
-    fetched = fetch_file(tools.client, tools.cache, chosen.url, chosen.checksum, tools.service.limits)
+    fetched = _fetch_assembly(tools, accession, report.name if report else "", choice)
     known = _known(report, _lineage(tools, report, task)) if report else {}
     return known | _file(fetched, task.context) | {"accession": accession}
+
+
+def _fetch_assembly(tools: Tools, accession: str, name: str, choice: Choice) -> Fetched:
+    """The preferred file by the list of checksums; where list and files disagree, by a list that is read once more."""
+
+    def fetch(listing: Listing) -> Fetched:
+        chosen = choose(listing, choice.prefer)
+        return fetch_file(tools.client, tools.cache, chosen.url, chosen.checksum, tools.service.limits)
+
+    listing = _listing(tools, accession, name)
+    try:
+        return fetch(listing)
+    except GenomeError as error:
+        if error.reason not in LISTING_IN_DOUBT:
+            raise
+        # The archive renews annotations: a list may be older than the files. Or it was damaged on its way.
+        again = _listing(tools, accession, name, oldest_s=-1.0)
+        if again == listing:
+            raise
+        return fetch(again)
 
 
 def settle(account: Account, choice: Choice, look_up: Callable[[str], Account]) -> tuple[str, AssemblyReport | None]:
@@ -252,8 +271,9 @@ def _noted_account(cache: Cache, accession: str, oldest_s: float) -> Account | N
     return None
 
 
-def _listing(tools: Tools, accession: str, name: str) -> Listing:
-    note = tools.cache.noted("listings", accession, tools.service.oldest_answer_s)
+def _listing(tools: Tools, accession: str, name: str, oldest_s: float | None = None) -> Listing:
+    age = tools.service.oldest_answer_s if oldest_s is None else oldest_s
+    note = tools.cache.noted("listings", accession, age)
     # A listing of another server names that server's addresses.
     if note and str(note.get("folder_url", "")).startswith(tools.service.genomes_url):
         with suppress(TypeError):

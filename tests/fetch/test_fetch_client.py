@@ -8,11 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from conftest import Bench
+from loopback import Bench
+from replay import Archive, ReplayServer
+
 from gemforest.errors import GenomeError
 from gemforest.fetch.client import Client, Manners, Patience, retry_after
 from gemforest.ledger import Reason
-from replay import Archive, ReplayServer
 
 LIST = "md5checksums.txt"
 

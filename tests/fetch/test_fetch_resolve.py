@@ -7,17 +7,23 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from conftest import Bench
+from loopback import Bench
+from replay import Archive, Assembly
+
 from gemforest.errors import InputError, RefusedError
 from gemforest.fetch.datasets import AssemblyReport
 from gemforest.fetch.quality import QualityLimits, require_quality, shortcomings
-from gemforest.fetch.resolve import Changes, Found, changes, find, list_text, name_of, pin, read_list, stale_queries
+from gemforest.fetch.resolve import Changes, Found, changes, find, list_text, name_of, pin, read_list
 from gemforest.fetch.sources import Source, parse_source
 from gemforest.ledger import Reason
-from replay import Archive, Assembly
+from gemforest.pinned import stale_queries
 
 DAY = date(2026, 11, 21)
-GTDB = """accession\tcheckm2_completeness\tcheckm2_contamination\tgtdb_representative\tgtdb_taxonomy\tncbi_assembly_level\tncbi_genome_category
+GTDB_HEADER = (
+    "accession\tcheckm2_completeness\tcheckm2_contamination\tgtdb_representative\tgtdb_taxonomy\t"
+    "ncbi_assembly_level\tncbi_genome_category\n"
+)
+GTDB = f"""{GTDB_HEADER}\
 RS_GCF_000005845.2\t99.9\t0.1\tt\td__Bacteria;g__Escherichia;s__Escherichia coli\tComplete Genome\tnone
 RS_GCF_000009045.1\t99.0\t0.5\tt\td__Bacteria;g__Bacillus;s__Bacillus subtilis\tComplete Genome\tnone
 GB_GCA_000000010.1\t91.0\t4.0\tf\td__Bacteria;g__Bacillus;s__Bacillus subtilis\tContig\tderived from metagenome
@@ -117,7 +123,7 @@ def test_a_genome_of_two_queries_is_listed_once() -> None:
 
 
 def test_two_files_of_one_name_are_told() -> None:
-    with pytest.raises(InputError, match="a/x.faa and b/x.fna"):
+    with pytest.raises(InputError, match=r"a/x\.faa and b/x\.fna"):
         pinned([{"source": "*/x.*"}], {"*/x.*": [Found("a/x.faa"), Found("b/x.fna")]})
 
 
@@ -144,7 +150,7 @@ def test_re_resolving_shows_what_would_change() -> None:
 
 
 def test_a_list_of_other_queries_is_stale() -> None:
-    assert stale_queries([{"query": "taxon:1"}, {"query": "taxon:2"}], ["taxon:2", "taxon:3"]) == (
+    assert stale_queries(["taxon:1", "taxon:2"], ["taxon:2", "taxon:3"]) == (
         ["taxon:3"],
         ["taxon:1"],
     )

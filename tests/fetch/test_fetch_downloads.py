@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
-from conftest import PROTEINS, Bench
+from loopback import PROTEINS, Bench
+from replay import fasta, squeeze
+
 from gemforest.content import Content
 from gemforest.content import Limits as UnpackLimits
 from gemforest.errors import GenomeError
@@ -14,7 +16,6 @@ from gemforest.fetch.client import Client, Patience
 from gemforest.fetch.download import Fetched, Limits, fetch_file
 from gemforest.fetch.sources import Checksum
 from gemforest.ledger import Outcome, Reason
-from replay import fasta, squeeze
 
 CONTENT = squeeze(fasta(PROTEINS))
 MD5 = Checksum("md5", hashlib.md5(CONTENT).hexdigest())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Bench
+from hypothesis import given
+from hypothesis import strategies as st
+from loopback import Bench
+from replay import Assembly
+
 from gemforest.errors import GenomeError
 from gemforest.fetch.assemblies import Listing, choose, find_listing, folder_name, parent_url, read_checksums
 from gemforest.ledger import Reason
-from hypothesis import given
-from hypothesis import strategies as st
-from replay import Assembly
 
 MD5 = "0123456789abcdef0123456789abcdef"
 FOLDER = "GCF_000005845.2_ASM584v2"

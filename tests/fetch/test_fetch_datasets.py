@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from conftest import Bench
+from loopback import Bench
+from replay import Archive, Assembly
+
 from gemforest.errors import GenomeError
 from gemforest.fetch import datasets
 from gemforest.fetch.datasets import Standing, accounts, lineages, taxon_reports
 from gemforest.fetch.sources import TaxonQuery, parse_source
 from gemforest.ledger import Reason
-from replay import Archive, Assembly
 
 
 @pytest.fixture

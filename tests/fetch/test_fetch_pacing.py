@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -24,7 +25,12 @@ for _ in range(10):
 
 def test_requests_of_several_processes_keep_the_common_distance(tmp_path: Path) -> None:
     programs = [
-        subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "bucket")], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tmp_path / "bucket")],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
         for _ in range(3)
     ]
     told = [[float(line) for line in program.communicate()[0].split()] for program in programs]

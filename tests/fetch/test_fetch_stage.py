@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROTEINS
+from loopback import PROTEINS
+from replay import Archive, Assembly, ReplayServer, demonstration, fasta, squeeze
+
 from gemforest.config import complete
 from gemforest.fetch import STAGE
 from gemforest.fetch.cache import Cache
@@ -25,7 +28,6 @@ from gemforest.loop import run_shard
 from gemforest.plan import ROW_FIELDS, rows_path
 from gemforest.stage import Context
 from gemforest.store import Store
-from replay import Archive, Assembly, ReplayServer, demonstration, fasta, squeeze
 
 FILE = "_protein.faa.gz"
 CONTENT = squeeze(fasta(PROTEINS))
@@ -213,6 +215,28 @@ def test_a_transient_failure_is_not_the_genomes_end(context: Context, server: Re
     assert run(context, {"one": "GCF_000005845.2"}) == {"one": ("ok", "")}
 
 
+def test_a_list_of_checksums_that_is_older_than_the_files_is_read_again(
+    context: Context, server: ReplayServer, tmp_path: Path
+) -> None:
+    run(context, {"one": "GCF_000005845.2"})
+    renewed = squeeze(fasta(PROTEINS[:300]))
+    assembly = server.archive.assemblies["GCF_000005845.2"]
+    assembly.files[FILE] = renewed
+    server.archive.add(assembly)
+    # The shared cache still has the old list, but the old file was cleaned away.
+    shutil.rmtree(Path(context.config["fetch"]["cache"]) / "objects")
+    other = Context(tmp_path / "other", context.config, Store(tmp_path / "other" / "results"))
+    assert run(other, {"one": "GCF_000005845.2"}) == {"one": ("ok", "")}
+    assert Path(genome(other, "one")["file"]).read_bytes() == renewed
+
+
+@pytest.mark.parametrize("place", [5, 60])
+def test_a_damaged_list_of_checksums_is_read_again(context: Context, server: ReplayServer, place: int) -> None:
+    server.faults.add("md5checksums.txt", "wrong_bytes", place=place)
+    assert run(context, {"one": "GCF_000005845.2"}) == {"one": ("ok", "")}
+    assert len(server.asked("md5checksums.txt")) == 2
+
+
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -243,6 +267,7 @@ def test_nothing_is_fetched_twice_after_a_kill(context: Context, server: ReplayS
     child = subprocess.Popen(
         [sys.executable, str(tmp_path / "child.py"), str(context.project), json.dumps(context.config)],
         start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     deadline = time.monotonic() + 60
     slow_md5 = hashlib.md5(contents[accessions[4]]).hexdigest()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gemforest.errors import InputError
 from gemforest.fetch.sources import (
     Accession,
@@ -17,8 +20,6 @@ from gemforest.fetch.sources import (
     read_checksum,
     without_secrets,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 SHA = "a" * 64
 
