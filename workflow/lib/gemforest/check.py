@@ -48,9 +48,9 @@ def check(context: Context, deep: bool = False, repair: bool = False) -> list[Da
         Remove what is damaged and the ledgers of damaged shards; the next run makes them again.
     """
     damages: list[Damage] = []
-    for stage in all_stages():
-        for shard in read_shards(context.store.root):
-            found = list(_damages(stage, context, shard, deep))
+    for shard in read_shards(context.store.root):
+        for stage in all_stages():
+            found = [*_gap(stage, context, shard), *_damages(stage, context, shard, deep)]
             damages += found
             if found and repair:
                 _forget(context, stage, shard, [damage.genome_id for damage in found if damage.genome_id])
@@ -76,6 +76,15 @@ def retry(context: Context, reason: str | None = None, stage_name: str | None = 
                 _forget(context, stage, shard, failed)
                 forgotten += [(stage.name, genome_id) for genome_id in failed]
     return forgotten
+
+
+def _gap(stage: Stage, context: Context, shard: str) -> Iterator[Damage]:
+    """A ledger that is missing although a later one is there: Snakemake alone would never make it again."""
+    later = STAGE_NAMES[STAGE_NAMES.index(stage.name) + 1 :]
+    if context.store.ledger_path(stage.name, shard).exists():
+        return
+    if any(context.store.ledger_path(name, shard).exists() for name in later):
+        yield Damage(stage.name, shard, "", "the ledger is missing")
 
 
 def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator[Damage]:

@@ -9,6 +9,7 @@ next time, and after a second death is recorded as `killed_its_job`. Whatever ha
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import multiprocessing
@@ -42,6 +43,7 @@ from gemforest.tables import TABLES
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 DEATHS_ALLOWED = 1
 SECOND_TRY_FACTOR = 2
+PR_SET_PDEATHSIG = 1
 MEMORY_POLL_SECONDS = 0.1
 # Workers are replaced after this many genomes, so that a leak in a native library stays small.
 GENOMES_PER_WORKER = 50
@@ -61,6 +63,15 @@ class Shard:
     def run(self) -> Counter[Outcome]:
         """Bring every genome of the shard up to date and write the ledger; the count of outcomes."""
         self._sweep()
+        count_deaths(self._inflight_folder())
+        try:
+            self._bring_up_to_date()
+        finally:
+            # A job that ends by itself, be it with an error, is no death of the genomes that it was at.
+            shutil.rmtree(self._inflight_folder(), ignore_errors=True)
+        return Counter(row.outcome for row in self.rows.values())
+
+    def _bring_up_to_date(self) -> None:
         tasks = self._pending()
         progress = Progress(self)
         if tasks:
@@ -71,8 +82,6 @@ class Shard:
                 self._run_isolated(tasks, progress)
         write_ledger(self.context.store.ledger_path(self.stage.name, self.shard), self.rows.values())
         progress.write(force=True)
-        shutil.rmtree(self._inflight_folder(), ignore_errors=True)
-        return Counter(row.outcome for row in self.rows.values())
 
     # What is to do
 
@@ -163,6 +172,7 @@ class Shard:
             ProcessPool(
                 max_workers=min(workers, len(tasks)),
                 max_tasks=GENOMES_PER_WORKER,
+                initializer=_die_with_parent,
                 context=multiprocessing.get_context("spawn"),
             ) as pool,
             watch,
@@ -302,6 +312,7 @@ def finish(stage: Stage, task: Task, row: LedgerRow, products: Products | None) 
             from gemforest.models import write_sbml
 
             path = store.model_path(folder, task.shard, task.genome_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_sbml(network, path)
             written[str(path.relative_to(store.root))] = (path.stat().st_size, file_sha256(path))
         for table in stage.writes[1:]:
@@ -386,6 +397,12 @@ class MemoryWatch:
                     if _resident_mb(pid) > self.limit_mb and _is_child(pid):
                         self.killed.add(marker.stem)
                         os.kill(pid, signal.SIGKILL)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this worker when its job dies: nobody is left to take its result or to watch it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _resident_mb(pid: int) -> float:
@@ -487,6 +504,4 @@ def run_shard(stage: Stage, context: Context, shard: str, cores: int) -> Counter
     InfrastructureError
         The machine is at fault: an input ledger is missing, the disk is full. Finished genomes stay finished.
     """
-    job = Shard(stage, context, shard, cores)
-    count_deaths(job._inflight_folder())
-    return job.run()
+    return Shard(stage, context, shard, cores).run()

@@ -162,8 +162,16 @@ def _best_hits(rules: Rules, targets: np.ndarray, bitscores: np.ndarray) -> np.n
 
 
 def _means(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Mean of each run of `values`, added up as numpy adds up a run by itself, so that the last digit is the same."""
-    return np.add.reduceat(values, starts[:-1]) / np.diff(starts)
+    """Mean of each run of `values`, to the last digit that of numpy on the run alone.
+
+    `np.add.reduceat` adds in another order; runs of one length as rows of a matrix are added as each by itself.
+    """
+    sizes = np.diff(starts)
+    means = np.empty(len(sizes))
+    for size in np.unique(sizes):
+        runs = np.flatnonzero(sizes == size)
+        means[runs] = values[starts[runs][:, None] + np.arange(size)].sum(axis=1) / size
+    return means
 
 
 def _changes(values: np.ndarray) -> np.ndarray:

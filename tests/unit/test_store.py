@@ -1,0 +1,88 @@
+"""Files are written whole or not at all, and say whose they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from gemforest.store import (
+    Store,
+    atomic,
+    digest,
+    read_metadata,
+    sweep_temporaries,
+    write_parquet,
+    write_table,
+    write_text,
+)
+from gemforest.tables import TABLES
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writing_the_same_text_again_does_not_touch_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    assert write_text(path, "text")
+    before = path.stat().st_mtime_ns
+    assert not write_text(path, "text")
+    assert path.stat().st_mtime_ns == before
+
+
+def test_results_are_readable_by_others_as_the_umask_says(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    write_text(tmp_path / "ours", "x")
+    assert (tmp_path / "ours").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="expected columns"):
+        write_table(tmp_path / "x.parquet", "proteins", pa.table({"gene_id": ["a"]}), {})
+
+
+def test_a_genome_without_rows_keeps_its_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "g.parquet"
+    write_table(path, "proteins", TABLES["proteins"].empty(), {"key": "k", "genome_id": "g"})
+    assert read_metadata(path) == {"key": "k", "genome_id": "g"}
+
+
+def test_a_truncated_file_has_no_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "g.parquet"
+    write_parquet(path, pa.table({"a": list(range(1000))}), {"key": "k"})
+    path.write_bytes(path.read_bytes()[:-50])
+    assert read_metadata(path) is None
+    assert read_metadata(tmp_path / "absent.parquet") is None
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_parquet(tmp_path / name, pa.table({"a": [1, 2]}), {"key": "k"})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_shard_in_a_path_adds_no_column(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_table(store.table_path("proteins", "0007", "g"), "proteins", TABLES["proteins"].empty(), {})
+    assert store.read("proteins", "0007", "g").column_names == TABLES["proteins"].schema.names
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_sweeping_removes_temporaries_only(tmp_path: Path) -> None:
+    (tmp_path / ".g.parquet.abc.tmp").touch()
+    (tmp_path / "g.parquet").touch()
+    sweep_temporaries(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["g.parquet"]
