@@ -169,13 +169,21 @@ from gemforest.stage import Context
 from gemforest.store import Store
 if __name__ == "__main__":
     project = Path({project!r})
-    context = Context(project, complete({{"limits": {{"seconds": 300, "memory_mb": 9000}}}}), Store(project / "results"))
+    config = complete({{"limits": {{"seconds": 300, "memory_mb": 9000}}}})
+    context = Context(project, config, Store(project / "results"))
     run_shard(toy_stages.FIRST, context, "0000", cores=2)
 """
 
 
-def kill_in_flight(context: Context, genome: str) -> None:
-    """Start a shard job and kill its whole process group while `genome` is being worked on."""
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill_in_flight(context: Context, genome: str, finished: str) -> None:
+    """Start a shard job and kill its process group while `genome` is being worked on and `finished` is done."""
     tests = Path(__file__).resolve().parents[1]
     lib = tests.parent / "workflow" / "lib"
     script = context.project / "job.py"
@@ -184,7 +192,8 @@ def kill_in_flight(context: Context, genome: str) -> None:
     marker = context.store.inflight_path("fetch", "0000", genome)
     for _ in range(300):
         # A marker of an earlier death is there from the start: the process that it names must be alive.
-        if marker.exists() and Path(f"/proc/{json.loads(marker.read_text())['pid']}").exists():
+        done = context.store.table_path("genomes", "0000", finished).exists()
+        if done and marker.exists() and alive(json.loads(marker.read_text())["pid"]):
             break
         time.sleep(0.1)
     else:
@@ -197,8 +206,8 @@ def test_a_genome_in_flight_at_two_deaths_of_its_job_is_given_up_and_nothing_fin
     shard: Callable[..., Context],
 ) -> None:
     context = shard("ok-1", "sleeper-200", limits={"seconds": 300, "memory_mb": 9000})
-    kill_in_flight(context, "sleeper-200")
-    kill_in_flight(context, "sleeper-200")
+    kill_in_flight(context, "sleeper-200", finished="ok-1")
+    kill_in_flight(context, "sleeper-200", finished="ok-1")
     assert json.loads(context.store.inflight_path("fetch", "0000", "sleeper-200").read_text())["deaths"] == 1
     run_shard(toy_stages.FIRST, context, "0000", cores=1)
     row = ledger(context)["sleeper-200"]

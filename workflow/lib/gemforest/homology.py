@@ -78,6 +78,8 @@ def search(fasta: Path, folder: Path, task: Task, cores: int) -> pa.Table:
         said = ended.stderr.strip() or f"exit status {ended.returncode}"
         if any(word in said for word in DISK_FULL_WORDS):
             raise InfrastructureError(f"DIAMOND cannot write in {folder}: {said}")
+        if subprocess.run([diamond(), "dbinfo", "--db", str(database())], capture_output=True, check=False).returncode:
+            raise InfrastructureError(f"DIAMOND cannot read {database()}: install carveme again; it says: {said}")
         raise PoolCrashed(Reason.SEARCH_CRASHED, f"DIAMOND: {said}")
     fields = TABLES["hits"].schema
     types = {name: pa.int32() if name == "query" else fields.field(name).type for _, name in COLUMNS}
