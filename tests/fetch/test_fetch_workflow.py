@@ -100,6 +100,31 @@ def test_the_sheets_own_row_comes_before_the_lists(project: Path, capsys: pytest
     assert "complete" in mine and "lab" in mine and "query" not in mine
 
 
+def test_tables_of_gtdb_and_globs_are_queries_too(project: Path, server: ReplayServer) -> None:
+    config = project / "config"
+    (config / "bac120.tsv").write_text(
+        "accession\tcheckm2_completeness\tcheckm2_contamination\tgtdb_representative\tgtdb_taxonomy\n"
+        "RS_GCF_000005845.2\t99.9\t0.1\tt\td__Bacteria;g__Escherichia;s__Escherichia coli\n"
+        "RS_GCF_000009045.1\t99.9\t0.1\tf\td__Bacteria;g__Bacillus;s__Bacillus subtilis\n"
+    )
+    (config / "mags").mkdir()
+    for name in ("bin.1.faa", "bin.2.faa"):
+        (config / "mags" / name).write_text(">a\nMKV\n")
+    (config / "genomes.tsv").write_text(
+        "genome_id\tsource\tmedium\n\tgtdb:bac120.tsv?representative=true\tM9\n\tmags/*.faa\tcomplete\n"
+    )
+    assert call(project, "resolve") == 0
+    assert call(project, "plan") == 0
+    (rows,) = (project / "results" / "plan" / "shards").glob("*.tsv")
+    sources = [line.split("\t")[:2] for line in rows.read_text().splitlines()[1:]]
+    assert sources == [
+        ["GCF_000005845.2", "GCF_000005845.2"],
+        ["bin.1", "mags/bin.1.faa"],
+        ["bin.2", "mags/bin.2.faa"],
+    ]
+    assert server.requests == []
+
+
 def test_a_sheet_without_queries_has_nothing_to_resolve(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "config" / "genomes.tsv").write_text("".join(SHEET.splitlines(keepends=True)[:2]))
     assert call(project, "resolve") == 2
