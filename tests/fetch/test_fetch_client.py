@@ -94,6 +94,14 @@ def test_a_redirect_to_another_scheme_is_refused(bench: Bench, target: str) -> N
     assert caught.value.reason is Reason.HOST_NOT_ALLOWED
 
 
+@pytest.mark.parametrize("target", ["http://[x", "http://host:99999/"])
+def test_a_redirect_to_no_url_ends_the_genome(bench: Bench, target: str) -> None:
+    bench.server.faults.add("/here", "redirect", location=target)
+    with pytest.raises(GenomeError):
+        bench.client.read_text(f"{bench.server.url}/here")
+    assert len(bench.server.requests) == 1
+
+
 def test_redirects_in_a_circle_end(bench: Bench) -> None:
     bench.server.faults.add("/here", "redirect", times=100, location="/here")
     with pytest.raises(GenomeError, match="more than 5 redirects"):

@@ -71,6 +71,9 @@ def test_each_form_is_read(text: str, source: object) -> None:
         ("https://host/a#sha256=abc", "no checksum"),
         (f"https://host/a#md5={SHA}", "no checksum"),
         ("https://user:hunter2@host/a", "password"),
+        ("https://host:99999/a", "mend the URL"),
+        ("https://[host/a", "mend the URL"),
+        ("file://[host/a", "mend the URL"),
     ],
 )
 def test_what_is_wrong_is_told(text: str, told: str) -> None:

@@ -184,8 +184,7 @@ class Client:
         start = url
         for _ in range(MOST_REDIRECTS + 1):
             self.bucket.take()
-            request = self._http.build_request(method, url, headers=self._headers(url, headers), json=body)
-            with _transport_errors(), _closing(self._http.send(request, stream=True)) as response:
+            with _transport_errors(), _closing(self._send(method, url, headers, body)) as response:
                 if response.status_code not in REDIRECTS:
                     self._judge(response)
                     yield response
@@ -253,6 +252,10 @@ class Client:
                     raise HealableError(Reason.TIMEOUT, f"only {window_bytes} bytes came in {elapsed:.0f} s")
                 window_start, window_bytes = time.monotonic(), 0
 
+    def _send(self, method: str, url: str, headers: Mapping[str, str] | None, body: object) -> httpx.Response:
+        request = self._http.build_request(method, url, headers=self._headers(url, headers), json=body)
+        return self._http.send(request, stream=True)
+
     def _headers(self, url: str, headers: Mapping[str, str] | None) -> dict[str, str]:
         sent = dict(headers or {})
         if self.manners.api_key and urlsplit(url).hostname in self.manners.key_hosts:
@@ -274,13 +277,16 @@ class Client:
         raise HealableError(Reason.HTTP_ERROR, f"status {response.status_code}", wait_s)
 
     def _redirected(self, url: str, response: httpx.Response) -> str:
-        target = urljoin(url, str(response.headers.get("Location", "")))
-        old, new = urlsplit(url), urlsplit(target)
+        try:
+            target = urljoin(url, str(response.headers.get("Location", "")))
+            old, new = urlsplit(url), urlsplit(target)
+            ports = old.port, new.port
+        except ValueError as error:
+            raise GenomeError(Reason.HTTP_ERROR, f"{without_secrets(url)} redirects to no URL: {error}") from None
         told = f"{without_secrets(url)} redirects to {without_secrets(target)}"
         if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
             raise GenomeError(Reason.HOST_NOT_ALLOWED, f"{told}: from {old.scheme} to {new.scheme} is not followed")
-        same_port = new.port == old.port or (old.port, new.port) == (None, None)
-        same_host = new.hostname == old.hostname and (same_port or new.scheme != old.scheme)
+        same_host = new.hostname == old.hostname and ports[0] == ports[1]
         if not same_host and new.hostname not in self.manners.allowed_hosts:
             raise GenomeError(
                 Reason.HOST_NOT_ALLOWED,

@@ -158,7 +158,10 @@ def parse_source(text: str) -> Source:
     if scheme == "file":
         return _local(_path_of_file_url(text))
     if scheme in ("http", "https"):
-        return _remote(text)
+        try:
+            return _remote(text)
+        except ValueError as error:
+            raise InputError(f"{without_secrets(text)}: {error}; mend the URL") from None
     raise InputError(
         f"{text!r}: a source may begin with http:, https:, file:, taxon:, gtdb: or carveme:, not {scheme}:"
     )
@@ -174,7 +177,10 @@ def _local(path: str) -> LocalFile | LocalGlob:
 
 
 def _path_of_file_url(text: str) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise InputError(f"{text!r}: {error}; mend the URL") from None
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise InputError(f"{text!r}: a file URL names an absolute path of this machine, file:///data/genome.faa")
     return unquote(parts.path)
@@ -213,7 +219,8 @@ def _is_date(text: str) -> bool:
 
 def _remote(text: str) -> RemoteFile:
     parts = urlsplit(text)
-    if not parts.hostname:
+    # Asking for the port tells whether it is one.
+    if not parts.hostname or parts.port == 0:
         raise InputError(f"{text!r} names no host")
     if parts.username or parts.password:
         raise InputError(f"{without_secrets(text)}: take the user name and password out of the URL, sheets are shared")
@@ -240,7 +247,10 @@ def read_checksum(text: str, owner: str) -> Checksum:
 
 def without_secrets(url: str) -> str:
     """The URL as it may stand in a log or a ledger: no user name, no password, no query, no fragment."""
-    parts: SplitResult = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
+    try:
+        parts: SplitResult = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(not a URL)"
     return f"{parts.scheme}://{host}{port}{parts.path}"
