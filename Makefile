@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint check-lock clean
+.PHONY: run test lint demo-fetch check-lock clean
 
 run: $(VENV)/.ready
 	@scripts/find_diamond.sh
@@ -23,6 +23,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+# The stage fetch with all its troubles, from a small NCBI on this machine.
+demo-fetch: $(VENV)/.ready
+	@$(BIN)/python scripts/demo_fetch.py
 
 # torch stands in a file of its own: pinned without hash or local version, so that CPU and CUDA builds both install.
 $(VENV)/.ready: requirements.lock requirements-torch.lock pyproject.toml

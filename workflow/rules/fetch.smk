@@ -7,6 +7,8 @@ rule fetch:
         "logs/fetch/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    resources:
+        ncbi=forest.ncbi,
     params:
         settings=forest.settings("fetch"),
         config=forest.config_path,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gemforest.stage import Context
 
 STAGE_HELP = {
-    "fetch": "find each genome's file and write down what it is",
+    "fetch": "bring each genome's file here and write down what it is",
     "genes": "read proteins",
     "homology": "search the proteins with DIAMOND",
     "evidence": "score genes and reactions",
@@ -68,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("run", _run, "run the whole workflow on this machine; further arguments go to Snakemake")
     sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
+    sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
+    sub.add_argument("--update", action="store_true", help="rewrite a list that exists")
     add("plan", _plan, "place the genomes of the sheet in shards")
     for name, text in STAGE_HELP.items():
         sub = add(name, _stage, f"stage: {text}")
@@ -131,6 +133,25 @@ def _run(parsed: argparse.Namespace) -> int:
 
     extra = [argument for argument in parsed.snakemake if argument != "--"]
     return run(_context(parsed), _config_path(parsed), parsed.cores, extra, Console())
+
+
+def _resolve(parsed: argparse.Namespace) -> int:
+    from datetime import date
+
+    from gemforest.fetch.resolve import changes, list_text, read_list, resolve
+    from gemforest.store import write_text
+
+    context = _context(parsed)
+    path, rows = resolve(context, date.today(), os.environ.get("NCBI_API_KEY", ""))
+    before = read_list(path)
+    found = changes(before, rows)
+    if path.exists() and not parsed.update:
+        print("\n".join(found.lines()) or "nothing has changed")
+        print(f"{len(rows)} genomes now, {len(before)} in {path}" + ("; --update rewrites it" if found.any else ""))
+        return 0
+    write_text(path, list_text(rows, context.config["genomes"]))
+    print(f"{len(rows)} genomes written to {path}; keep it with the sheet, it pins what was found today")
+    return 0
 
 
 def _plan(parsed: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ a shard whose rows would change has no rows file yet.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from gemforest.plan import Plan, is_current, make_plan, plan_folder, read_shards
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
 from gemforest.store import Store, write_text
+
+# A source, second column of a rows file, that is not on this machine.
+FROM_AFAR = re.compile(r"^[^\t]+\t(?:GC[AF]_|https?://)", re.MULTILINE)
 
 
 class Workflow(Protocol):
@@ -56,6 +60,14 @@ class Dag:
         if wildcards.shard in self._stale:
             return []
         return [str(rows_path(Path(self.root), wildcards.shard))]
+
+    def ncbi(self, wildcards: Any) -> int:
+        """Units of the resource `ncbi` that a shard's fetch takes: none where all its genomes lie on this machine."""
+        path = self._rows_path(wildcards.shard)
+        text = self._new_plan.shards.get(wildcards.shard, "") if self._new_plan else ""
+        if not text and path.exists():
+            text = path.read_text(encoding="utf-8")
+        return int(FROM_AFAR.search(text) is not None)
 
     def ledgers(self, name: str) -> list[str]:
         """Ledgers that a stage's rule takes as input, with the wildcard `shard`."""

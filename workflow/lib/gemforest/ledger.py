@@ -43,6 +43,9 @@ class Reason(StrEnum):
     UNKNOWN_SAMPLE = "unknown_sample"
     HTTP_404 = "http_404"
     HTTP_ERROR = "http_error"
+    HOST_NOT_ALLOWED = "host_not_allowed"
+    TIMEOUT = "timeout"
+    NO_CHECKSUM = "no_checksum"
     MD5_MISMATCH = "md5_mismatch"
     REPLACED = "replaced"
     SUPPRESSED = "suppressed"
@@ -96,6 +99,9 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNKNOWN_SAMPLE: "the sheet names a sample that the installed carveme package does not carry",
     Reason.HTTP_404: "the server has no such file",
     Reason.HTTP_ERROR: "the server could not be asked, after all tries",
+    Reason.HOST_NOT_ALLOWED: "the server sent us on to a host that the config does not allow",
+    Reason.TIMEOUT: "the server did not answer in time, after all tries",
+    Reason.NO_CHECKSUM: "the sheet names a web file without its checksum",
     Reason.MD5_MISMATCH: "the download differs from the checksum that the server publishes",
     Reason.REPLACED: "the accession was replaced by a newer one",
     Reason.SUPPRESSED: "the accession was withdrawn by its archive",

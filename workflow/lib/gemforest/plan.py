@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from gemforest.errors import InfrastructureError, InputError
 from gemforest.media import read_media
+from gemforest.pinned import read_pinned, with_pinned
 from gemforest.sheet import Sheet, local_paths, read_sheet, shared_texts
 from gemforest.stage import Context
 from gemforest.store import digest, write_text
@@ -67,11 +68,12 @@ def make_plan(context: Context) -> Plan:
     """Read the sheet and place every genome, keeping the places of the plan on disk; nothing is written."""
     media = read_media(context.project / context.config["media"])
     sheet = read_sheet(context.project / context.config["genomes"], media=media.names())
+    pinned = read_pinned(sheet, media.names())
     members = dict(_read_members(context.store.root))
-    rows = _rows(sheet, context)
+    rows = _rows(sheet, pinned, context)
     # Snakemake's process goes on to build its jobs: Arrow's pool is to give back what the sheet needed.
-    digest_of_sheet = sheet.digest
-    del sheet
+    digest_of_sheet = digest([sheet.digest, pinned.digest]) if pinned else sheet.digest
+    del sheet, pinned
     pa.default_memory_pool().release_unused()
     clash = _case_clash(members, rows)
     if clash:
@@ -129,12 +131,12 @@ def _summary(plan: Plan) -> str:
     return json.dumps({"sheet": plan.sheet_digest, **plan.counts(), "shards": shards}, indent=1) + "\n"
 
 
-def _rows(sheet: Sheet, context: Context) -> dict[str, str]:
-    """Each genome's line of its rows file: the sheet's row, complete with what the config gives to empty cells.
+def _rows(sheet: Sheet, pinned: Sheet | None, context: Context) -> dict[str, str]:
+    """Each genome's line of its rows file: the row of the sheet or its pinned list, complete with what the config gives to empty cells.
 
     Works on whole columns and keeps lines rather than rows: a plan of 100,000 genomes is made at every parsing.
     """
-    genomes = sheet.genomes
+    genomes = with_pinned(sheet, pinned)
     columns = {name: shared_texts(genomes[name]) for name in SHEET_FIELDS if name != "tags"}
     columns["medium"] = [medium or context.config["medium"] for medium in columns["medium"]]
     columns["tags"] = _tags(genomes)

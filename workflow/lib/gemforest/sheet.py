@@ -40,10 +40,11 @@ ACCESSION = r"^GC[AF]_[0-9]{9}(?:\.[0-9]+)?$"
 SOURCE_KINDS = {
     "accession": ACCESSION,
     "carveme": r"^carveme:[A-Za-z0-9_.-]+$",
+    "gtdb": r"^gtdb:[^\s?]+(?:\?\S.*)?$",
     "taxon": r"^taxon:[^\s?]+(?:\?\S*)?$",
     "url": r"^https?://[^\s/]+/\S*$",
 }
-STANDS_FOR_MANY = ("taxon", "glob")
+STANDS_FOR_MANY = ("taxon", "gtdb", "glob")
 MOST_PROBLEMS_SHOWN = 100
 
 SCHEMA = pa.schema(
@@ -103,7 +104,7 @@ class Sheet:
         `SCHEMA`, one row per genome, in the sheet's order. `source_kind` is accession, carveme, url or file; an empty
         `medium` means the config's; several media are separated by `;`; `tags` holds the further columns' texts.
     queries
-        `SCHEMA`: rows that stand for many genomes, `source_kind` taxon or glob; their `genome_id` is empty.
+        `SCHEMA`: rows that stand for many genomes, `source_kind` taxon, gtdb or glob; their `genome_id` is empty.
     digest
         SHA-256 over the validated rows; comments, empty lines and spaces around cells do not change it.
     notes
