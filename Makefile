@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint demo-fetch check-lock clean
+.PHONY: run test lint demo-fetch clean
 
 run: $(VENV)/.ready
 	@scripts/find_diamond.sh
@@ -32,8 +32,8 @@ demo-fetch: $(VENV)/.ready
 $(VENV)/.ready: requirements.lock requirements-torch.lock pyproject.toml
 	@echo "Building $(VENV) from the lock file (once)."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements-torch.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --requirement requirements-torch.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

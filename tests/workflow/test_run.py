@@ -16,10 +16,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_project
+from scipy.optimize import linprog
+from scipy.sparse import csr_array
 
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.stage import Context
@@ -85,7 +89,7 @@ def test_no_temporary_and_no_marker_is_left(run: Context) -> None:
 @pytest.mark.parametrize("genome", GROWING)
 def test_every_model_loads_in_cobrapy_and_reframed_and_grows_as_the_tables_say(run: Context, genome: str) -> None:
     import cobra
-    from reframed import FBA, load_cbmodel
+    from reframed import load_cbmodel
 
     growths = {
         "draft_models": run.store.read("drafts", "0000", genome)["growth_per_h"][0].as_py(),
@@ -95,7 +99,21 @@ def test_every_model_loads_in_cobrapy_and_reframed_and_grows_as_the_tables_say(r
     for folder, expected in growths.items():
         path = run.store.model_path(folder, "0000", genome)
         assert cobra.io.read_sbml_model(str(path)).slim_optimize() == pytest.approx(expected, abs=1e-6)
-        assert FBA(load_cbmodel(str(path), flavor="bigg")).fobj == pytest.approx(expected, abs=1e-6)
+        assert highest_growth(load_cbmodel(str(path), flavor="bigg")) == pytest.approx(expected, abs=1e-6)
+
+
+def highest_growth(model: Any) -> float:
+    """Growth of a model as reframed reads it, by scipy: reframed's one solver here, SCIP, hangs on the plain LP."""
+    row = {metabolite: i for i, metabolite in enumerate(model.metabolites)}
+    matrix = np.zeros((len(model.metabolites), len(model.reactions)))
+    for j, reaction in enumerate(model.reactions.values()):
+        for metabolite, coefficient in reaction.stoichiometry.items():
+            matrix[row[metabolite], j] = coefficient
+    costs = np.array([-reaction.objective for reaction in model.reactions.values()])
+    bounds = [(reaction.lb, reaction.ub) for reaction in model.reactions.values()]
+    solution = linprog(costs, A_eq=csr_array(matrix), b_eq=np.zeros(len(row)), bounds=bounds)
+    assert solution.status == 0
+    return float(-solution.fun)
 
 
 def test_the_model_has_the_reactions_of_the_tables(run: Context) -> None:

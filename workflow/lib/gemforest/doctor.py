@@ -25,7 +25,7 @@ from gemforest.errors import GemforestError
 
 PYTHON_FROM, PYTHON_BELOW = (3, 11), (3, 13)
 DIAMOND_FROM = (2, 0, 15)
-# Measured on six genomes with all tables and models: 20 files and 4 MB a genome leave room for the atlas.
+# A generous guess for all tables, models and the atlas; `results/` of the shipped genomes shows the real figure.
 BYTES_PER_GENOME = 4_000_000
 FILES_PER_GENOME = 20
 LEAST_FREE_BYTES = 1_000_000_000

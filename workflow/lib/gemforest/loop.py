@@ -312,7 +312,6 @@ def finish(stage: Stage, task: Task, row: LedgerRow, products: Products | None) 
             from gemforest.models import write_sbml
 
             path = store.model_path(folder, task.shard, task.genome_id)
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_sbml(network, path)
             written[str(path.relative_to(store.root))] = (path.stat().st_size, file_sha256(path))
         for table in stage.writes[1:]:

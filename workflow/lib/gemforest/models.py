@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -28,6 +27,7 @@ from scipy.sparse import csc_array
 from gemforest.errors import RefusedError
 from gemforest.gprs import Gate, Rule, gate, gpr_text, parse_gpr
 from gemforest.ledger import Reason
+from gemforest.store import atomic
 
 
 @dataclass(frozen=True)
@@ -168,12 +168,8 @@ def write_sbml(network: Network, path: Path | str) -> None:
     content = sbml_text(network).encode()
     if path.suffix == ".gz":
         content = gzip.compress(content, compresslevel=5, mtime=0)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def sbml_text(network: Network) -> str:

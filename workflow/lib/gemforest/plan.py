@@ -132,7 +132,7 @@ def _summary(plan: Plan) -> str:
 
 
 def _rows(sheet: Sheet, pinned: Sheet | None, context: Context) -> dict[str, str]:
-    """Each genome's line of its rows file: the row of the sheet or its pinned list, complete with what the config gives to empty cells.
+    """Each genome's line of its rows file: its row of the sheet or the pinned list, completed from the config.
 
     Works on whole columns and keeps lines rather than rows: a plan of 100,000 genomes is made at every parsing.
     """

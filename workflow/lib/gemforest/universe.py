@@ -14,8 +14,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -29,6 +27,7 @@ from scipy.sparse import coo_array, csc_array, hstack
 from gemforest.errors import InputError
 from gemforest.lp import LinearProgram, Status
 from gemforest.models import Network
+from gemforest.store import atomic
 
 UNIVERSES = ("bacteria", "gramneg", "grampos", "archaea", "cyanobacteria")
 """The universes inside the carveme package."""
@@ -505,7 +504,7 @@ def _stoichiometry(reactions: Sequence[object], row_of: Mapping[str, int], path:
 
 
 def _write(universe: Universe, path: Path) -> None:
-    """Write to a temporary name, then rename: a reader never sees half a file."""
+    """Write atomically: a reader never sees half a file."""
     network = universe.network
     texts = {name: _SEPARATOR.join(getattr(network, name)) for name in _TEXTS}
     texts |= {"network_id": network.network_id, "digest": universe.digest}
@@ -516,11 +515,8 @@ def _write(universe: Universe, path: Path) -> None:
     arrays |= {"lower": network.lower, "upper": network.upper, "objective": network.objective}
     arrays |= {"blocked": universe.blocked, "coupled": universe.coupled, "coupling": universe.coupling}
     arrays["essential"] = universe.essential
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
+    with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
-    Path(temporary).replace(path)
 
 
 def _read(path: Path) -> Universe:
