@@ -49,8 +49,8 @@ class Status:
 
 def read_status(context: Context) -> Status:
     """Read plan, ledgers and the progress files of running shard jobs."""
-    plan = json.loads((plan_folder(context.store.root) / "plan.json").read_text(encoding="utf-8"))
     shards = read_shards(context.store.root)
+    plan = json.loads((plan_folder(context.store.root) / "plan.json").read_text(encoding="utf-8"))
     status = Status(plan["genomes"], len(shards), {}, {}, [])
     for name in STAGE_NAMES:
         counts: Counter[str] = Counter()
