@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from tests_paths import CACHE
+from projects import CACHE
 
 from gemforest.carveme_files import carveme_data
 from gemforest.evidence import rules_of

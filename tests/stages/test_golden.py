@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests_paths import REPOSITORY
+from projects import REPOSITORY
 
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete

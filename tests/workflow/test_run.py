@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_project
+from projects import make_project
 
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.stage import Context
