@@ -37,10 +37,7 @@ pytestmark = pytest.mark.slow
 
 
 def gemforest(context: Context, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run(
-        [*GEMFOREST, *arguments], cwd=context.project, env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([*GEMFOREST, *arguments], cwd=context.project, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -253,11 +250,9 @@ def test_a_kill_of_the_whole_tree_in_mid_draft_repeats_no_finished_genome(run: C
     make_project(run.project, SHEET, draft={"default_score": -1.01})
     # One core: one genome is finished while the other is being drafted.
     before = {genome: store.table_path("draft_reactions", "0000", genome).stat().st_mtime_ns for genome in GROWING}
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen(
         [*GEMFOREST, "run", "--cores", "1"],
         cwd=run.project,
-        env=environment,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 from gemforest import __version__
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gemforest.stage import Context
+
+PIPED_WIDTH = 150
 
 STAGE_HELP = {
     "fetch": "bring each genome's file here and write down what it is",
@@ -127,12 +131,10 @@ def _config_path(parsed: argparse.Namespace) -> Path:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gemforest.run import run
 
     extra = [argument for argument in parsed.snakemake if argument != "--"]
-    return run(_context(parsed), _config_path(parsed), parsed.cores, extra, Console())
+    return run(_context(parsed), _config_path(parsed), parsed.cores, extra, _console())
 
 
 def _resolve(parsed: argparse.Namespace) -> int:
@@ -230,11 +232,9 @@ def _retry(parsed: argparse.Namespace) -> int:
 def _status(parsed: argparse.Namespace) -> int:
     import time
 
-    from rich.console import Console
-
     from gemforest.status import read_status, show
 
-    context, console = _context(parsed), Console()
+    context, console = _context(parsed), _console()
     if parsed.json:
         print(read_status(context).to_json())
         return 0
@@ -311,6 +311,13 @@ def _show_config(parsed: argparse.Namespace) -> int:
         return 0
     print(yaml.safe_dump(_context(parsed).config, sort_keys=False).rstrip())
     return 0
+
+
+def _console() -> Console:
+    """The terminal; a file or a pipe gets lines wide enough for whole words."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
 
 
 def _leave_word(parsed: argparse.Namespace, error: Exception) -> None:

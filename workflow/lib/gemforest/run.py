@@ -106,11 +106,13 @@ def _snakemake(context: Context, cores: int, extra: Sequence[str], console: Cons
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", _profile(context)]
     command += ["--directory", str(context.project), *extra]
     if "-n" in extra or "--dry-run" in extra:
-        return subprocess.run(command, check=False, cwd=context.project).returncode
+        return subprocess.run(command, check=False, cwd=context.project, env=_environment()).returncode
     log = context.project / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project, env=_environment()
+        )
         try:
             _watch(process, context, console)
         except KeyboardInterrupt:
@@ -120,6 +122,12 @@ def _snakemake(context: Context, cores: int, extra: Sequence[str], console: Cons
         console.print(_last_words(log))
         console.print(f"Snakemake ended with status {process.returncode}; the whole log: {log}")
     return process.returncode
+
+
+def _environment() -> dict[str, str]:
+    """The jobs' shells call `gemforest`: they must find the one of this environment, activated or not."""
+    here = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
 
 
 def _watch(process: subprocess.Popen[bytes], context: Context, console: Console) -> None:
