@@ -19,7 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from gemforest.carveme_files import carveme_data
 from gemforest.config import load_config, to_text
+from gemforest.evidence import rules_of
+from gemforest.evidence.scores import score_reactions
 from gemforest.ledger import read_ledger
 from gemforest.stages import STAGE_NAMES
 from gemforest.store import Store
@@ -94,23 +97,55 @@ def bench_snakemake(folder: Path, genomes: int, cores: int) -> list[dict[str, ob
     ]
 
 
+def bench_evidence(quick: bool) -> list[dict[str, object]]:
+    """Reaction scores of the shipped hit files: CPU seconds here and in CarveMe, and whether they are equal."""
+    import pandas as pd
+    from carveme.reconstruction.diamond import load_diamond_results
+    from carveme.reconstruction.scoring import reaction_scoring
+
+    records: list[dict[str, object]] = []
+    rules = rules_of("gramneg", REPOSITORY / "resources" / "cache")
+    gprs = pd.read_csv(carveme_data("generated/bigg_gprs.csv.gz"))
+    gprs = gprs[gprs.reaction.str[2:].isin(rules.reactions)]
+    for path in sorted(carveme_data("benchmark/fasta").glob("*.tsv"))[: 1 if quick else None]:
+        hits = load_diamond_results(str(path)).dropna()
+        columns = hits.query_gene.to_numpy(object), hits.BiGG_gene.to_numpy(str), hits.score.to_numpy(float)
+        started = time.process_time()
+        ours = score_reactions(rules, *columns)
+        between = time.process_time()
+        theirs, _ = reaction_scoring(hits, gprs.copy())
+        ended = time.process_time()
+        equal = [(f"R_{s.reaction}", s.score, s.normalized_score) for s in ours] == [
+            tuple(row) for row in theirs[["reaction", "score", "normalized_score"]].itertuples(index=False)
+        ]
+        value, peer = between - started, ended - between
+        records.append(
+            {"what": f"evidence {path.stem}: CPU", "value": round(value, 3), "unit": "s", "peer": "CarveMe 1.6.6"}
+            | {"peer_value": round(peer, 3), "ratio": round(peer / value, 1), "equal_to_the_last_digit": equal}
+        )
+    return records
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one genome")
-    parser.add_argument("--only", choices=["stages", "run"])
+    parser.add_argument("--only", choices=["evidence", "stages", "run"])
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
     parsed = parser.parse_args()
     records: list[dict[str, object]] = []
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    if parsed.only in (None, "evidence"):
+        records += bench_evidence(parsed.quick)
     for name, bench in (("stages", bench_stages), ("run", bench_snakemake)):
         if parsed.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
                 genomes = make_project(Path(folder), parsed.copies, parsed.quick)
                 records += bench(Path(folder), genomes, parsed.cores)
     for record in records:
-        print(f"{record['what']:45} {record['value']} {record['unit']}")
+        beside = f"  ({record['peer']}: {record['peer_value']}, {record['ratio']}x)" if "peer" in record else ""
+        print(f"{record['what']:45} {record['value']} {record['unit']}{beside}")
     if parsed.json:
         machine = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
         parsed.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
