@@ -68,7 +68,7 @@ _DECLARED = [
         pa.schema(
             [
                 GENOME_ID,
-                column("source", pa.string(), "source as in the sheet"),
+                column("source", pa.string(), "source as in the sheet; a web address without its query"),
                 column("source_kind", pa.string(), "protein_fasta | nucleotide_fasta | genbank, by content"),
                 column("file", pa.string(), "file that the next stage reads, relative to the project where inside it"),
                 column("file_sha256", pa.string(), "SHA-256 of the file"),
@@ -516,5 +516,6 @@ LEDGER = pa.schema(
         column("peak_mb", pa.float64(), "largest resident memory of its worker", "MB"),
         column("key", pa.string(), "stage key: digest of everything that the result depends on"),
         column("versions", pa.string(), "versions of the tools that decide the result, JSON"),
+        column("output", pa.string(), "what the keys of later stages hold: the key, unless a stage says less"),
     ]
 )
