@@ -307,7 +307,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=2,
+    version=3,
     reads=("model_reactions", "drafts", "proteins"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
