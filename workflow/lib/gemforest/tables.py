@@ -242,7 +242,11 @@ _DECLARED = [
                 column("direction", pa.string(), "forward | reverse | both: how it can carry flux in the draft"),
                 column("gpr", pa.string(), "gene rule; empty without evidence"),
                 column("genes", TEXTS, "genes of the rule"),
-                column("why", pa.string(), "evidence | growth | scored_reactions | spontaneous | reference | carveme"),
+                column(
+                    "why",
+                    pa.string(),
+                    "evidence | growth | scored_reactions | spontaneous | reference | exchange | carveme",
+                ),
                 column("serves", TEXTS, "scored reactions that need a reaction without evidence"),
                 column("frequency", pa.float64(), "share of the ensemble that holds it; null for a single draft"),
             ]
@@ -256,7 +260,7 @@ _DECLARED = [
             [
                 GENOME_ID,
                 column("engine", pa.string(), "highs | carveme"),
-                column("universe", pa.string(), "universe that was carved"),
+                column("universe", pa.string(), "universe that was carved, with the changes of its biomass"),
                 column("biomass", pa.string(), "biomass reaction, and what was changed in it"),
                 column("score_sum", pa.float64(), "sum of scores, recomputed on the returned reactions"),
                 column("score_bound", pa.float64(), "best bound known for the sum; null where none is known"),

@@ -65,6 +65,7 @@ def quality(network: Network) -> list[Measure]:
         Measure("reactions", len(network.reactions)),
         Measure("metabolites", len(network.metabolites)),
         Measure("internal_reactions", int(internal.sum())),
+        _biomass_changes(network),
         _without_genes(network, internal),
         *_balance(network, internal),
         *_dead_ends(network),
@@ -73,6 +74,12 @@ def quality(network: Network) -> list[Measure]:
         *_energy_cycles(network),
         growth_without_uptake(network),
     ]
+
+
+def _biomass_changes(network: Network) -> Measure:
+    """Parts of the universe's biomass that were changed to fit the lineage; what they are stands in the detail."""
+    said = network.reaction_notes.get(network.reactions[network.biomass], {}).get("BIOMASS", "")
+    return Measure("biomass_changes", len(said.split(", ")) if said else 0, "", False, said)
 
 
 def internal_reactions(network: Network) -> np.ndarray:
