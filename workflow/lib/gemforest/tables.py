@@ -68,7 +68,7 @@ _DECLARED = [
         pa.schema(
             [
                 GENOME_ID,
-                column("source", pa.string(), "source as in the sheet"),
+                column("source", pa.string(), "source as in the sheet; a web address without its query"),
                 column("source_kind", pa.string(), "protein_fasta | nucleotide_fasta | genbank, by content"),
                 column("file", pa.string(), "file that the next stage reads, relative to the project where inside it"),
                 column("file_sha256", pa.string(), "SHA-256 of the file"),
@@ -255,7 +255,11 @@ _DECLARED = [
                 column("direction", pa.string(), "forward | reverse | both: how it can carry flux in the draft"),
                 column("gpr", pa.string(), "gene rule; empty without evidence"),
                 column("genes", TEXTS, "genes of the rule"),
-                column("why", pa.string(), "evidence | growth | scored_reactions | spontaneous | reference | carveme"),
+                column(
+                    "why",
+                    pa.string(),
+                    "evidence | growth | scored_reactions | spontaneous | reference | exchange | carveme",
+                ),
                 column("serves", TEXTS, "scored reactions that need a reaction without evidence"),
                 column("frequency", pa.float64(), "share of the ensemble that holds it; null for a single draft"),
             ]
@@ -269,7 +273,7 @@ _DECLARED = [
             [
                 GENOME_ID,
                 column("engine", pa.string(), "highs | carveme"),
-                column("universe", pa.string(), "universe that was carved"),
+                column("universe", pa.string(), "universe that was carved, with the changes of its biomass"),
                 column("biomass", pa.string(), "biomass reaction, and what was changed in it"),
                 column("score_sum", pa.float64(), "sum of scores, recomputed on the returned reactions"),
                 column("score_bound", pa.float64(), "best bound known for the sum; null where none is known"),
@@ -529,5 +533,6 @@ LEDGER = pa.schema(
         column("peak_mb", pa.float64(), "largest resident memory of its worker", "MB"),
         column("key", pa.string(), "stage key: digest of everything that the result depends on"),
         column("versions", pa.string(), "versions of the tools that decide the result, JSON"),
+        column("output", pa.string(), "what the keys of later stages hold: the key, unless a stage says less"),
     ]
 )

@@ -19,6 +19,7 @@ from gemforest.config import WORKFLOW
 from gemforest.errors import InputError
 from gemforest.fluxes import FluxRanges, FluxState, fba, fva, with_bounds
 from gemforest.gprs import genes_of, parse_gpr
+from gemforest.loopless import loopless_fva
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
 from gemforest.models import Network
@@ -41,6 +42,16 @@ def process(task: Task) -> Products:
     universe = load_universe(name, task.context.cache)
     gprs = {row["reaction"]: row["gpr"] for row in model}
     network = subnetwork(universe, list(gprs), gprs, task.genome_id)
+    facts = {
+        "universe": name,
+        "proteins": task.read("proteins", ["gene_id"]).num_rows,
+        "gapfilled": sum(row["origin"] == "gapfill" for row in model),
+    }
+    return simulate(task, network, facts)
+
+
+def simulate(task: Task, network: Network, facts: Mapping[str, Any]) -> Products:
+    """All tables of the stage for a network with BiGG ids; `facts` goes into the summary as it is."""
     media = read_media(task.context.project / task.context.config["media"])
     states = dict(_states(task, network, media))
     medium, condition = next(iter(states))
@@ -48,16 +59,11 @@ def process(task: Task) -> Products:
     ranges = _ranges(task, at_home)
     losses = _losses(task, at_home)
     measures = [*quality(network), *_range_measures(ranges), *_precursor_prices(network, states[medium, condition])]
-    facts = {
-        "universe": name,
-        "proteins": task.read("proteins", ["gene_id"]).num_rows,
-        "gapfilled": sum(row["origin"] == "gapfill" for row in model),
-    }
     place = {"genome_id": task.genome_id, "medium": medium, "condition": condition}
     rows: dict[str, list[dict[str, Any]]] = {
         "summary": [_summary(task, facts, network, medium, states[medium, condition], ranges, losses, measures)],
         "fba": [row for where, state in states.items() for row in _flux_rows(task.genome_id, where, network, state)],
-        "fva": list(_range_rows(place, network, ranges, task.parameters["simulate.fva_fraction"])),
+        "fva": list(_range_rows(place, network, ranges, task.parameters)),
         "knockouts": list(_loss_rows(place, losses, task.parameters["growth.threshold_per_h"])),
         "screens": list(_screen_rows(task.genome_id, _screens(task, network, media))),
         "quality": [_measure_row(task.genome_id, measure) for measure in measures],
@@ -92,10 +98,11 @@ def _ranges(task: Task, network: Network) -> FluxRanges | None:
     extent, fraction = task.parameters["simulate.fva"], task.parameters["simulate.fva_fraction"]
     if extent == "off":
         return None
+    range_of = loopless_fva if task.parameters["simulate.fva_loopless"] else fva
     if extent == "full":
-        return fva(network, fraction)
+        return range_of(network, fraction)
     panel = set(task.parameters["simulate.fva_panel"])
-    return fva(network, fraction, reactions=np.flatnonzero([r in panel for r in network.reactions]))
+    return range_of(network, fraction, reactions=np.flatnonzero([r in panel for r in network.reactions]))
 
 
 def _losses(task: Task, network: Network) -> dict[str, Losses]:
@@ -188,7 +195,7 @@ def _flux_rows(genome_id: str, where: tuple[str, str], network: Network, state: 
 
 
 def _range_rows(
-    place: Mapping[str, str], network: Network, ranges: FluxRanges | None, fraction: float
+    place: Mapping[str, str], network: Network, ranges: FluxRanges | None, parameters: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     if ranges is None:
         return
@@ -200,10 +207,10 @@ def _range_rows(
             **place,
             "status": str(low if low is not Status.OPTIMAL else high),
             "reaction": reaction,
-            "fraction": fraction,
+            "fraction": parameters["simulate.fva_fraction"],
             "minimum": _number(ranges.minimum[j]),
             "maximum": _number(ranges.maximum[j]),
-            "loopless": False,
+            "loopless": parameters["simulate.fva_loopless"],
         }
 
 
@@ -307,7 +314,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=2,
+    version=3,
     reads=("model_reactions", "drafts", "proteins"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
@@ -317,6 +324,7 @@ STAGE = Stage(
         "simulate.parsimonious",
         "simulate.fva",
         "simulate.fva_fraction",
+        "simulate.fva_loopless",
         "simulate.fva_panel",
         "simulate.knockouts",
         "simulate.double_genes",
