@@ -1,0 +1,103 @@
+"""Every kind of input through the whole workflow to a model: the same proteins, the same model."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import cobra
+import pytest
+from Bio import SeqIO
+from Bio.Seq import Seq
+from Bio.SeqFeature import SeqFeature, SimpleLocation
+from Bio.SeqRecord import SeqRecord
+from projects import make_project
+
+from gemforest.ledger import read_ledger
+from gemforest.stage import Context
+from gemforest.stages import STAGE_NAMES
+
+PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
+QUICK = {"simulate": {"fva": "off", "knockouts": [], "screens": []}}
+pytestmark = pytest.mark.slow
+
+
+def records() -> list[SeqRecord]:
+    return list(SeqIO.parse(PROTEOME, "fasta"))
+
+
+def fasta(named) -> bytes:
+    """The proteome under other gene ids."""
+    return "".join(f">{named(n, record)}\n{record.seq}\n" for n, record in enumerate(records())).encode()
+
+
+def genbank() -> bytes:
+    contig = SeqRecord(Seq("N" * 600_000), id="contig_1", name="contig_1", annotations={"molecule_type": "DNA"})
+    for n, record in enumerate(records()):
+        qualifiers = {"locus_tag": [record.id], "translation": [str(record.seq)], "transl_table": ["4"]}
+        contig.features.append(SeqFeature(SimpleLocation(n * 1000, n * 1000 + 30, 1), "CDS", qualifiers=qualifiers))
+    text = io.StringIO()
+    SeqIO.write([contig], text, "genbank")
+    return text.getvalue().encode()
+
+
+def run(context: Context) -> dict[str, dict[str, tuple[str, str]]]:
+    """Outcomes by stage and genome after one run of the workflow."""
+    command = [sys.executable, "-m", "gemforest.cli", "run", "--cores", "2"]
+    ended = subprocess.run(command, cwd=context.project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return {
+        stage: {
+            row.genome_id: (row.outcome, row.reason) for row in read_ledger(context.store.ledger_path(stage, "0000"))
+        }
+        for stage in STAGE_NAMES
+    }
+
+
+def model(context: Context, genome_id: str) -> cobra.Model:
+    return cobra.io.read_sbml_model(str(context.store.model_path("models", "0000", genome_id)))
+
+
+def test_protein_and_genbank_files_of_the_same_proteins_give_the_same_model(tmp_path: Path) -> None:
+    contents = {
+        "numbered": lzma.compress(fasta(lambda n, record: str(n + 1)).lower()),
+        "annotated": genbank(),
+    }
+    rows = [f"{name}\t{name}.dat\tbacteria\tcomplete\n" for name in contents]
+    sheet = "genome_id\tsource\tuniverse\tmedium\nsample\tcarveme:M_genitalium_G37\tbacteria\tcomplete\n"
+    context = make_project(tmp_path / "project", sheet + "".join(rows), **QUICK)
+    for name, content in contents.items():
+        (context.project / "config" / f"{name}.dat").write_bytes(content)
+    for stage, found in run(context).items():
+        assert set(found) == {"sample", *contents}, stage
+        assert set(found.values()) == {("ok", "")}, stage
+    expected = model(context, "sample")
+    for name in contents:
+        found = model(context, name)
+        assert {reaction.id for reaction in found.reactions} == {reaction.id for reaction in expected.reactions}
+        assert found.slim_optimize() == pytest.approx(expected.slim_optimize(), abs=1e-6)
+    # Ids that are numbers alone came through every tool, and still name genes.
+    assert len(model(context, "numbered").genes) == len(expected.genes)
+
+
+@pytest.mark.needs_shared_data
+def test_nucleotide_and_genbank_files_of_real_genomes_come_to_models(tmp_path: Path, shared_data: Path) -> None:
+    genomes = shared_data / "genomes"
+    strain = sorted((genomes / "chlamydia_strains").glob("*.gbff.gz"))[0]
+    sheet = (
+        "genome_id\tsource\tmedium\n"
+        f"mycoplasma\t{genomes / 'carveme_six_nucleotide' / 'mgen.fna.gz'}\tcomplete\n"
+        f"chlamydia\t{strain}\tcomplete\n"
+    )
+    context = make_project(tmp_path / "project", sheet, **QUICK)
+    for stage, found in run(context).items():
+        assert found == {"mycoplasma": ("ok", ""), "chlamydia": ("ok", "")}, stage
+    gene_sets = {name: context.store.read("gene_sets", "0000", name).to_pylist()[0] for name in found}
+    assert (gene_sets["mycoplasma"]["content"], gene_sets["mycoplasma"]["genetic_code"]) == ("nucleotide_fasta", "4")
+    assert gene_sets["chlamydia"]["content"] == "genbank"
+    for name in found:
+        assert model(context, name).slim_optimize() > 0.01
