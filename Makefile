@@ -8,15 +8,25 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint demo-fetch clean
+.PHONY: run run-slurm test test-slurm lint demo-fetch clean
 
 run: $(VENV)/.ready
 	@scripts/find_diamond.sh
 	@$(BIN)/gemforest run --cores $(CORES)
 
+# On a cluster, from a node that can submit jobs; after the head died, the same command goes on.
+run-slurm: $(VENV)/.ready
+	@scripts/find_diamond.sh
+	@$(BIN)/gemforest resume --profile slurm --cores 2
+
 test: $(VENV)/.ready-dev lint
 	@scripts/find_diamond.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+# The whole workflow on a real SLURM of one node, started from Debian's packages for the purpose. Needs root.
+test-slurm: $(VENV)/.ready-dev
+	@scripts/find_diamond.sh
+	$(BIN)/python -m pytest tests/cluster
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -70,9 +70,14 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--config", type=Path, help="config (default: config/config.yaml of the project)")
         return sub
 
-    sub = add("run", _run, "run the whole workflow on this machine; further arguments go to Snakemake")
-    sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
-    sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
+    for name, text in (("run", "run the whole workflow"), ("resume", "go on with a run that died, with its profile")):
+        sub = add(name, _run, f"{text}; further arguments go to Snakemake")
+        sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+        sub.add_argument("--profile", default="local", help="local, slurm, or a folder with config.yaml")
+        sub.add_argument(
+            "--orphans", choices=["wait", "cancel"], default="wait", help="SLURM jobs that a dead run left at work"
+        )
+        sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
     sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
     sub.add_argument("--update", action="store_true", help="rewrite a list that exists")
     add("plan", _plan, "place the genomes of the sheet in shards")
@@ -162,10 +167,11 @@ def _config_path(parsed: argparse.Namespace) -> Path:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from gemforest.run import run
+    from gemforest.run import RunOptions, resume, run
 
-    extra = [argument for argument in parsed.snakemake if argument != "--"]
-    return run(_context(parsed), _config_path(parsed), parsed.cores, extra, _console())
+    extra = tuple(argument for argument in parsed.snakemake if argument != "--")
+    options = RunOptions(_config_path(parsed), parsed.cores, parsed.profile, parsed.orphans, extra)
+    return (resume if parsed.name == "resume" else run)(_context(parsed), options, _console())
 
 
 def _resolve(parsed: argparse.Namespace) -> int:

@@ -1,19 +1,14 @@
-"""`gemforest run`: one lock, one check, one Snakemake, one look at the progress, one table at the end.
-
-The lock file names the process that holds it. A lock left by a dead process of this host is released with a word; a
-live one, or one of another host, is respected.
-"""
+"""`gemforest run`: one lock, one check, one Snakemake, one look at the progress, one table at the end."""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gemforest.check import check
 from gemforest.errors import InputError
 from gemforest.plan import plan_folder
+from gemforest.runlock import WAIT, RunLock, read_holder
+from gemforest.runlock import process as process_named
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES
 from gemforest.status import genome_table, read_status, show
@@ -32,57 +29,35 @@ GENOMES_SHOWN = 50
 
 
 @dataclass(frozen=True)
-class RunLock:
-    """`results/run.lock`: pid, host and start time of the one run that may work on a results folder."""
+class RunOptions:
+    """How a run is to take place.
 
-    path: Path
-
-    def acquire(self, console: Console) -> None:
-        """Take the lock; InputError where another live run, or one of another host, holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        mine = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": _start_of(os.getpid())})
-        while True:
-            try:
-                with self.path.open("x", encoding="utf-8") as handle:
-                    handle.write(mine)
-                return
-            except FileExistsError:
-                self._release_dead(console)
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self.path.unlink(missing_ok=True)
-
-    def _release_dead(self, console: Console) -> None:
-        try:
-            holder = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return
-        except ValueError:
-            holder = {}
-        if holder.get("host") not in (None, socket.gethostname()):
-            raise InputError(
-                f"{self.path}: a run on host {holder['host']} (pid {holder['pid']}) holds these results; "
-                "where that run is surely dead, remove the file"
-            )
-        if holder and _start_of(holder["pid"]) == holder["started"]:
-            raise InputError(f"{self.path}: a run with pid {holder['pid']} is at work on these results; wait for it")
-        console.print(f"Releasing the lock of a run that is dead (pid {holder.get('pid', 'unknown')}).")
-        self.path.unlink(missing_ok=True)
-
-
-def run(context: Context, config: Path, cores: int, extra: Sequence[str], console: Console) -> int:
-    """Run the workflow and tell; Snakemake's exit status.
-
-    Parameters
+    Attributes
     ----------
     config
-        The file that `context` was read from; Snakemake reads it too.
+        The file that the context was read from; Snakemake reads it too.
+    cores
+        Of this machine; on a cluster, for what runs on the head node.
+    profile
+        A folder of `workflow/profiles`, or the path of one.
+    orphans
+        `wait` for SLURM jobs that a dead run left, or `cancel` them.
     extra
         Further arguments for Snakemake.
     """
-    extra = ["--configfile", str(config), *extra]
-    lock = RunLock(context.store.root / "run.lock")
+
+    config: Path
+    cores: int
+    profile: str = "local"
+    orphans: str = WAIT
+    extra: tuple[str, ...] = ()
+
+
+def run(context: Context, options: RunOptions, console: Console) -> int:
+    """Run the workflow and tell; Snakemake's exit status."""
+    extra = ["--configfile", str(options.config), *options.extra]
+    profile = _profile(context, options.profile)
+    lock = RunLock(lock_path(context), options.profile, options.orphans)
     lock.acquire(console)
     try:
         if (plan_folder(context.store.root) / "plan.json").exists():
@@ -90,7 +65,7 @@ def run(context: Context, config: Path, cores: int, extra: Sequence[str], consol
                 console.print(f"Damaged, will be made again: {damage.stage} {damage.genome_id}: {damage.what}")
         _unlock_snakemake(context, console)
         before = _newest_ledger(context)
-        code = _snakemake(context, cores, extra, console)
+        code = _snakemake(context, [*_command(context, profile, options.cores), *extra], lock, console)
     finally:
         lock.release()
     if "-n" in extra or "--dry-run" in extra:
@@ -101,11 +76,27 @@ def run(context: Context, config: Path, cores: int, extra: Sequence[str], consol
     return code
 
 
-def _snakemake(context: Context, cores: int, extra: Sequence[str], console: Console) -> int:
+def resume(context: Context, options: RunOptions, console: Console) -> int:
+    """Go on with a run that died, with the profile that it had; what it left at work is settled first."""
+    holder = read_holder(lock_path(context))
+    if not holder:
+        console.print("No run has died here; this is an ordinary run.")
+    return run(context, replace(options, profile=holder.get("profile", options.profile)), console)
+
+
+def lock_path(context: Context) -> Path:
+    """The lock of a results folder."""
+    return context.store.root / "run.lock"
+
+
+def _command(context: Context, profile: Path, cores: int) -> list[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", str(profile)]
+    return [*command, "--directory", str(context.project)]
+
+
+def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console: Console) -> int:
     """Snakemake in a process of its own, its talk in a log, the progress of its shard jobs here."""
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", _profile(context)]
-    command += ["--directory", str(context.project), *extra]
-    if "-n" in extra or "--dry-run" in extra:
+    if "-n" in command or "--dry-run" in command:
         return subprocess.run(command, check=False, cwd=context.project, env=_environment()).returncode
     log = context.project / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -113,10 +104,11 @@ def _snakemake(context: Context, cores: int, extra: Sequence[str], console: Cons
         process = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project, env=_environment()
         )
+        lock.note(snakemake=process_named(process.pid))
         try:
-            _watch(process, context, console)
+            _watch(process, context, console, lambda: lock.note_slurm(log))
         except KeyboardInterrupt:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             process.wait()
     if process.returncode:
         console.print(_last_words(log))
@@ -130,12 +122,13 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
 
 
-def _watch(process: subprocess.Popen[bytes], context: Context, console: Console) -> None:
+def _watch(process: subprocess.Popen[bytes], context: Context, console: Console, each_time: Callable[[], None]) -> None:
     """Show the progress until Snakemake ends: bars on a terminal, a line now and then in a file."""
     if not console.is_terminal:
         shown = time.monotonic()
         while process.poll() is None:
             time.sleep(POLL_SECONDS)
+            each_time()
             if time.monotonic() - shown >= LINE_EVERY_SECONDS:
                 shown = time.monotonic()
                 console.print(_line(context))
@@ -149,6 +142,7 @@ def _watch(process: subprocess.Popen[bytes], context: Context, console: Console)
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
         tasks = {name: bars.add_task(name, total=None, failed="") for name in STAGE_NAMES}
         while process.poll() is None:
+            each_time()
             for name, (done, failed, total) in _counts(context).items():
                 failures = f"[red]{failed} not ok[/red]" if failed else ""
                 bars.update(tasks[name], completed=done, total=total, failed=failures)
@@ -203,17 +197,15 @@ def _unlock_snakemake(context: Context, console: Console) -> None:
             lock.unlink(missing_ok=True)
 
 
-def _profile(context: Context) -> str:
-    return str(context.project / "workflow" / "profiles" / "local")
+def _profile(context: Context, name: str) -> Path:
+    """The folder of a profile: one of the workflow's by name, or a path."""
+    shipped = context.project / "workflow" / "profiles"
+    for folder in (shipped / name, Path(name)):
+        if (folder / "config.yaml").is_file():
+            return folder.resolve()
+    known = ", ".join(sorted(path.parent.name for path in shipped.glob("*/config.yaml")))
+    raise InputError(f"no profile {name!r}: name one of {known}, or a folder that holds config.yaml")
 
 
 def _last_words(log: Path) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-
-
-def _start_of(pid: int) -> str:
-    """Start time of a process in clock ticks since boot; empty where there is none. A pid alone may be reused."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except OSError:
-        return ""

@@ -1,0 +1,200 @@
+"""The whole workflow on a real SLURM of one node: a head killed, a job cancelled, a job out of memory, and none lost.
+
+One run is looked at from all sides. Its head is killed while jobs run and then resumed; a draft gets too little memory
+at its first attempt; a gap-fill is cancelled by hand. The tables must be those of an undisturbed run on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from projects import REPOSITORY, make_project
+
+from gemforest.ledger import Outcome, read_ledger
+from gemforest.stage import Context
+from gemforest.stages import STAGE_NAMES, all_stages
+
+pytestmark = pytest.mark.slurm
+
+PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
+GEMFOREST = [sys.executable, "-m", "gemforest.cli"]
+# Short waits, which a controller of one's own forgives; the profile is otherwise the shipped one.
+IMPATIENT = ["--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "2"]
+IMPATIENT += ["--latency-wait", "10"]
+TOO_LITTLE = ["--set-resources", "draft:mem_mb=attempt * 450"]
+GENOMES, SHARD_SIZE, REAL = 8, 3, "g0"
+QUICK = {"simulate": {"fva": "off", "knockouts": [], "screens": []}}
+PATIENCE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as SLURM remembers it."""
+
+    number: str
+    state: str
+    name: str
+    memory: str
+    what: str
+
+
+def jobs() -> list[Job]:
+    """All jobs of the cluster's lifetime; `what` is the rule and its wildcards."""
+    lines = subprocess.run(
+        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%k"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [Job(*line.split("|", 4)) for line in lines]
+
+
+def wait_for(seen: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not seen():
+        assert time.monotonic() < end, f"never saw {what}: {jobs()}"
+        time.sleep(0.5)
+
+
+def running(rule: str, shard: str = "") -> list[Job]:
+    return [job for job in jobs() if job.state == "RUNNING" and rule in job.what and job.what.endswith(shard)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    if os.geteuid() != 0:
+        pytest.skip("starting SLURM needs root")
+    environment = os.environ | {"GEMFOREST_SLURM_MEMORY_MB": "24000"}
+    started = subprocess.run(
+        [str(REPOSITORY / "scripts" / "slurm_up.sh")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert started.stdout.endswith("slurm ready\n"), started.stdout + started.stderr
+    yield
+    subprocess.run([str(REPOSITORY / "scripts" / "slurm_down.sh")], check=True, capture_output=True)
+
+
+def project(folder: Path) -> Context:
+    """One whole proteome and seven bins that are too small, in three shards."""
+    records = [">" + record for record in PROTEOME.read_text().split(">")[1:]]
+    rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(GENOMES)]
+    sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
+    context = make_project(folder, sheet, shard_size=SHARD_SIZE, **QUICK)
+    for n in range(GENOMES):
+        chosen = records if f"g{n}" == REAL else records[20 * n : 20 * n + 20]
+        (folder / "config" / f"g{n}.faa").write_text("".join(chosen))
+    return context
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened: the run's project, what the resumed head said, SLURM's jobs before and after the resumption."""
+
+    context: Context
+    told: str
+    before: list[Job]
+    after: list[Job]
+
+
+@pytest.fixture(scope="module")
+def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    context = project(tmp_path_factory.mktemp("slurm") / "project")
+    arguments = ["--profile", "slurm", "--cores", "2", "--", *IMPATIENT, *TOO_LITTLE]
+    head = subprocess.Popen(
+        [*GEMFOREST, "run", *arguments], cwd=context.project, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for(lambda: bool(running("homology")), "a running homology job")
+    # The lock has the run's id by then, or the resumed head could not find its jobs.
+    wait_for(lambda: '"slurm"' in (context.store.root / "run.lock").read_text(), "the run's id in the lock")
+    os.killpg(head.pid, signal.SIGKILL)
+    head.wait()
+    before = jobs()
+    with (context.project / "resumed.txt").open("w+") as told:
+        resumed = subprocess.Popen(
+            [*GEMFOREST, "resume", "--cores", "2", "--", *IMPATIENT, *TOO_LITTLE],
+            cwd=context.project,
+            stdout=told,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            wait_for(lambda: bool(running("gapfill", "0000")), "a running gap-fill")
+            subprocess.run(["scancel", running("gapfill", "0000")[0].number], check=True)
+            assert resumed.wait(PATIENCE_SECONDS) == 0, (context.project / "resumed.txt").read_text()
+        finally:
+            if resumed.poll() is None:
+                os.killpg(resumed.pid, signal.SIGKILL)
+        told.seek(0)
+        return Story(context, told.read(), before, jobs())
+
+
+def outcomes(context: Context, stage: str) -> dict[str, tuple[Outcome, str]]:
+    folder = context.store.ledger_path(stage, "0000").parent
+    rows = [row for path in sorted(folder.glob("*.parquet")) for row in read_ledger(path)]
+    return {row.genome_id: (row.outcome, row.reason) for row in rows}
+
+
+def test_no_genome_is_lost_and_each_has_its_outcome(story: Story) -> None:
+    for stage in STAGE_NAMES:
+        assert set(outcomes(story.context, stage)) == {f"g{n}" for n in range(GENOMES)}
+    ends = outcomes(story.context, STAGE_NAMES[-1])
+    assert ends.pop(REAL) == ("ok", "")
+    assert set(ends.values()) == {("skipped_upstream", "upstream")}
+
+
+def test_the_resumed_head_waits_for_the_jobs_of_the_dead_one_and_says_so(story: Story) -> None:
+    assert "SLURM jobs of that run go on" in story.told
+    assert "Waiting for them" in story.told
+
+
+def test_no_job_of_the_dead_head_runs_a_second_time(story: Story) -> None:
+    done = {job.number for job in story.after if job.state == "COMPLETED"}
+    left = {job.what for job in story.before if job.number in done}
+    again = {job.what for job in story.after if job.number not in {old.number for old in story.before}}
+    assert left
+    assert not left & again
+
+
+def test_a_draft_out_of_memory_is_given_more(story: Story) -> None:
+    drafts = [job for job in story.after if "draft" in job.what and "0000" in job.what]
+    assert [job.memory for job in drafts][:2] in (["450M", "900M"], ["900M", "450M"])
+    assert sorted(job.state for job in drafts)[0] == "COMPLETED"
+    assert {job.state for job in drafts} & {"FAILED", "OUT_OF_MEMORY"}
+
+
+def test_a_cancelled_job_is_tried_again(story: Story) -> None:
+    fills = [job for job in story.after if "gapfill" in job.what]
+    cancelled = {job.what for job in fills if job.state == "CANCELLED"}
+    assert len(cancelled) == 1
+    assert cancelled <= {job.what for job in fills if job.state == "COMPLETED"}
+
+
+def test_fetch_and_report_stay_on_the_head_node(story: Story) -> None:
+    assert not [job for job in story.after if re.search(r"fetch|report|\batlas\b", job.what)]
+
+
+def test_the_tables_are_those_of_an_undisturbed_run_on_this_machine(
+    story: Story, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    local = project(tmp_path_factory.mktemp("local") / "project")
+    command = [*GEMFOREST, "run", "--cores", "2"]
+    ended = subprocess.run(command, cwd=local.project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for stage in all_stages():
+        assert outcomes(story.context, stage.name) == outcomes(local, stage.name)
+        for table in stage.writes:
+            ours, theirs = (context.store.read(table, "0000", REAL) for context in (story.context, local))
+            assert ours.drop_columns([c for c in ours.column_names if c == "file"]).equals(
+                theirs.drop_columns([c for c in theirs.column_names if c == "file"])
+            ), table
+    assert not [path for path in story.context.store.root.rglob("*.tmp")]
+    assert not (story.context.store.root / "run.lock").exists()
