@@ -23,6 +23,7 @@ STAGE_HELP = {
     "fetch": "bring each genome's file here and write down what it is",
     "genes": "read proteins",
     "homology": "search the proteins with DIAMOND",
+    "embed": "turn proteins into vectors, where the config wants them",
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",

@@ -210,6 +210,19 @@ _DECLARED = [
         ),
     ),
     Table(
+        "embeddings",
+        "embed",
+        "one gene whose protein has a vector in the embedding store",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("gene_id", pa.string(), "the genome's gene"),
+                column("seq_key", pa.binary(32), "SHA-256 of the normalised protein: its key in the store"),
+                column("store", pa.string(), "folder of the encoder's vectors below embed.store"),
+            ]
+        ),
+    ),
+    Table(
         "gene_reactions",
         "evidence",
         "one call of a gene for a reaction, also the rejected ones above the floor",
