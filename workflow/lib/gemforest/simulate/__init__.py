@@ -22,6 +22,13 @@ from gemforest.gprs import genes_of, parse_gpr
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
 from gemforest.models import Network
+from gemforest.simulate.growth_score import (
+    GrowthScore,
+    base_path,
+    common_compounds,
+    common_path,
+    growth_scores,
+)
 from gemforest.simulate.knockouts import Losses, gene_losses, gene_pairs, knock_out, reaction_losses
 from gemforest.simulate.quality import Measure, quality
 from gemforest.simulate.screens import ELEMENTS, Screener, ScreenResult, read_compounds
@@ -32,6 +39,7 @@ from gemforest.universe import load_universe, subnetwork
 
 SMALLEST_FLUX = 1e-9
 OXYGEN = "o2"
+COMMON, ALL = "common", "all"
 
 
 def process(task: Task) -> Products:
@@ -59,7 +67,7 @@ def process(task: Task) -> Products:
         "fba": [row for where, state in states.items() for row in _flux_rows(task.genome_id, where, network, state)],
         "fva": list(_range_rows(place, network, ranges, task.parameters["simulate.fva_fraction"])),
         "knockouts": list(_loss_rows(place, losses, task.parameters["growth.threshold_per_h"])),
-        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media))),
+        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media), _scores(task, name))),
         "quality": [_measure_row(task.genome_id, measure) for measure in measures],
     }
     return Products({table: pa.Table.from_pylist(rows[table], schema=TABLES[table].schema) for table in rows})
@@ -130,6 +138,19 @@ def _screens(task: Task, network: Network, media: Media) -> Iterator[tuple[str, 
         yield condition, result
     for result in screener.products(compounds.get("product", ())):
         yield "anaerobic", result
+
+
+def _scores(task: Task, universe: str) -> dict[str, GrowthScore]:
+    """Carbon source to its growth score; sources that the screen does not try have none."""
+    asked = task.parameters["simulate.growth_scores"]
+    if not asked or "carbon" not in task.parameters["simulate.screens"]:
+        return {}
+    tried = set(read_compounds(_compound_list()).get("carbon", ()))
+    wanted = {
+        c for name in asked for c in (common_compounds() if name == COMMON else tried if name == ALL else (name,))
+    }
+    hits = task.read("hits", ["target", "identity_percent", "alignment_length"])
+    return growth_scores(universe, task.context.cache, hits, wanted & tried)
 
 
 def _compound_list() -> Path:
@@ -223,8 +244,11 @@ def _loss_rows(place: Mapping[str, str], losses: Mapping[str, Losses], threshold
             }
 
 
-def _screen_rows(genome_id: str, results: Iterator[tuple[str, ScreenResult]]) -> Iterator[dict[str, Any]]:
+def _screen_rows(
+    genome_id: str, results: Iterator[tuple[str, ScreenResult]], scores: Mapping[str, GrowthScore]
+) -> Iterator[dict[str, Any]]:
     for condition, result in results:
+        score = scores.get(result.compound) if result.screen == "carbon" else None
         yield {
             "genome_id": genome_id,
             "screen": result.screen,
@@ -234,6 +258,8 @@ def _screen_rows(genome_id: str, results: Iterator[tuple[str, ScreenResult]]) ->
             "growth_per_h": _number(result.growth),
             "flux": _number(result.flux),
             "answer": result.answer,
+            "growth_score": None if score is None else score.score,
+            "weakest_links": None if score is None else list(score.weakest_links),
         }
 
 
@@ -295,6 +321,7 @@ def _resources(context: Context) -> dict[str, str]:
         raise InputError(f"simulate.screen_medium: {screen_medium!r} holds every compound; name a medium of the table")
     return {
         "screen_compounds": file_sha256(_compound_list()),
+        "growth_score": file_sha256(base_path()) + file_sha256(common_path()),
         "screen_medium": media.digest(screen_medium),
     }
 
@@ -307,8 +334,8 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=2,
-    reads=("model_reactions", "drafts", "proteins"),
+    version=3,
+    reads=("model_reactions", "drafts", "proteins", "hits"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
         "growth.threshold_per_h",
@@ -322,6 +349,7 @@ STAGE = Stage(
         "simulate.double_genes",
         "simulate.screens",
         "simulate.screen_medium",
+        "simulate.growth_scores",
     ),
     row_fields=("medium",),
     process=process,
