@@ -23,6 +23,7 @@ STAGE_HELP = {
     "fetch": "bring each genome's file here and write down what it is",
     "genes": "read proteins",
     "homology": "search the proteins with DIAMOND",
+    "embed": "turn proteins into vectors, where the config wants them",
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",
@@ -99,6 +100,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
+    sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
+    sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
+    sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
+    sub.add_argument("--output", type=Path, required=True, help="folder for the tables and outcomes.tsv")
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
@@ -300,6 +305,20 @@ def _init(parsed: argparse.Namespace) -> int:
         f"--project {parsed.folder}"
     )
     return 0
+
+
+def _simulate_models(parsed: argparse.Namespace) -> int:
+    from gemforest.ledger import Outcome
+    from gemforest.usermodels import simulate_models
+
+    rows = simulate_models(_context(parsed), parsed.files, parsed.medium, parsed.output)
+    for row in rows:
+        told = (
+            f"growth {row.growth_per_h:.4g} per h" if row.growth_per_h is not None else row.reason or "no growth value"
+        )
+        print(f"{row.model}: {row.outcome}, {told}" + (f" ({row.detail})" if row.detail else ""))
+    print(f"{len(rows)} models; tables and outcomes.tsv in {parsed.output}")
+    return 0 if all(row.outcome is Outcome.OK for row in rows) else 1
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

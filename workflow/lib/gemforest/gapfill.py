@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from gemforest.media import exchange_bounds, media_digests, read_media
 from gemforest.models import Network
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.tables import TABLES
-from gemforest.universe import load_universe, subnetwork, universe_path
+from gemforest.universe import load_universe, subnetwork, universe_sbml
 
 
 def process(task: Task) -> Products:
@@ -43,7 +44,7 @@ def process(task: Task) -> Products:
             continue
         bounds = exchange_bounds(universe.network, limits, uptake)
         found = fill(
-            name,
+            universe_sbml(name, task.context.cache),
             network.reactions,
             scores,
             bounds,
@@ -63,14 +64,14 @@ def process(task: Task) -> Products:
 
 
 def fill(
-    universe: str,
+    universe: Path,
     reactions: tuple[str, ...],
     scores: Mapping[str, float],
     bounds: Mapping[str, tuple[float, float]],
     min_growth: float,
     medium: str,
 ) -> frozenset[str]:
-    """Additions by CarveMe's `gapFill`; ids without R_."""
+    """Additions by CarveMe's `gapFill` from a universe's SBML; ids without R_."""
     from carveme.reconstruction.gapfilling import gapFill
     from reframed.solvers import set_default_solver
 
@@ -101,18 +102,18 @@ def _grows(network: Network, limits: Mapping[str, float] | None, task: Task) -> 
 
 
 @lru_cache(maxsize=1)
-def _pristine_model(universe: str) -> bytes:
+def _pristine_model(universe: Path) -> bytes:
     import pickle
 
     from reframed import load_cbmodel
     from reframed.core.transformation import apply_bounds
 
-    model = load_cbmodel(str(universe_path(universe)), flavor="bigg")
+    model = load_cbmodel(str(universe), flavor="bigg")
     apply_bounds(model)
     return pickle.dumps(model)
 
 
-def _fresh_model(universe: str) -> Any:
+def _fresh_model(universe: Path) -> Any:
     """CarveMe's own model object of a universe, to be changed at will; unpickling beats parsing by far."""
     import pickle
 
@@ -156,7 +157,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=1,
+    version=2,
     reads=("draft_reactions", "drafts"),
     writes=("model_reactions", "gapfills"),
     parameters=("gapfill.enabled", "gapfill.engine", "gapfill.min_growth_per_h", "growth.uptake"),

@@ -194,6 +194,19 @@ _DECLARED = [
         ),
     ),
     Table(
+        "embeddings",
+        "embed",
+        "one gene whose protein has a vector in the embedding store",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("gene_id", pa.string(), "the genome's gene"),
+                column("seq_key", pa.binary(32), "SHA-256 of the normalised protein: its key in the store"),
+                column("store", pa.string(), "folder of the encoder's vectors below embed.store"),
+            ]
+        ),
+    ),
+    Table(
         "gene_reactions",
         "evidence",
         "one call of a gene for a reaction, also the rejected ones above the floor",
@@ -242,7 +255,11 @@ _DECLARED = [
                 column("direction", pa.string(), "forward | reverse | both: how it can carry flux in the draft"),
                 column("gpr", pa.string(), "gene rule; empty without evidence"),
                 column("genes", TEXTS, "genes of the rule"),
-                column("why", pa.string(), "evidence | growth | scored_reactions | spontaneous | reference | carveme"),
+                column(
+                    "why",
+                    pa.string(),
+                    "evidence | growth | scored_reactions | spontaneous | reference | exchange | carveme",
+                ),
                 column("serves", TEXTS, "scored reactions that need a reaction without evidence"),
                 column("frequency", pa.float64(), "share of the ensemble that holds it; null for a single draft"),
             ]
@@ -256,7 +273,7 @@ _DECLARED = [
             [
                 GENOME_ID,
                 column("engine", pa.string(), "highs | carveme"),
-                column("universe", pa.string(), "universe that was carved"),
+                column("universe", pa.string(), "universe that was carved, with the changes of its biomass"),
                 column("biomass", pa.string(), "biomass reaction, and what was changed in it"),
                 column("score_sum", pa.float64(), "sum of scores, recomputed on the returned reactions"),
                 column("score_bound", pa.float64(), "best bound known for the sum; null where none is known"),

@@ -19,6 +19,7 @@ from gemforest.config import WORKFLOW
 from gemforest.errors import InputError
 from gemforest.fluxes import FluxRanges, FluxState, fba, fva, with_bounds
 from gemforest.gprs import genes_of, parse_gpr
+from gemforest.loopless import loopless_fva
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
 from gemforest.models import Network
@@ -49,6 +50,26 @@ def process(task: Task) -> Products:
     universe = load_universe(name, task.context.cache)
     gprs = {row["reaction"]: row["gpr"] for row in model}
     network = subnetwork(universe, list(gprs), gprs, task.genome_id)
+    facts = {
+        "universe": name,
+        "proteins": task.read("proteins", ["gene_id"]).num_rows,
+        "gapfilled": sum(row["origin"] == "gapfill" for row in model),
+    }
+    return simulate(task, network, facts, _scores(task, name))
+
+
+def simulate(
+    task: Task, network: Network, facts: Mapping[str, Any], scores: Mapping[str, GrowthScore] | None = None
+) -> Products:
+    """All tables of the stage for a network with BiGG ids.
+
+    Parameters
+    ----------
+    facts
+        Goes into the summary as it is.
+    scores
+        Carbon source to its growth score, which needs a genome's hits; none for a model of another tool.
+    """
     media = read_media(task.context.project / task.context.config["media"])
     states = dict(_states(task, network, media))
     medium, condition = next(iter(states))
@@ -56,18 +77,13 @@ def process(task: Task) -> Products:
     ranges = _ranges(task, at_home)
     losses = _losses(task, at_home)
     measures = [*quality(network), *_range_measures(ranges), *_precursor_prices(network, states[medium, condition])]
-    facts = {
-        "universe": name,
-        "proteins": task.read("proteins", ["gene_id"]).num_rows,
-        "gapfilled": sum(row["origin"] == "gapfill" for row in model),
-    }
     place = {"genome_id": task.genome_id, "medium": medium, "condition": condition}
     rows: dict[str, list[dict[str, Any]]] = {
         "summary": [_summary(task, facts, network, medium, states[medium, condition], ranges, losses, measures)],
         "fba": [row for where, state in states.items() for row in _flux_rows(task.genome_id, where, network, state)],
-        "fva": list(_range_rows(place, network, ranges, task.parameters["simulate.fva_fraction"])),
+        "fva": list(_range_rows(place, network, ranges, task.parameters)),
         "knockouts": list(_loss_rows(place, losses, task.parameters["growth.threshold_per_h"])),
-        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media), _scores(task, name))),
+        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media), scores or {})),
         "quality": [_measure_row(task.genome_id, measure) for measure in measures],
     }
     return Products({table: pa.Table.from_pylist(rows[table], schema=TABLES[table].schema) for table in rows})
@@ -100,10 +116,11 @@ def _ranges(task: Task, network: Network) -> FluxRanges | None:
     extent, fraction = task.parameters["simulate.fva"], task.parameters["simulate.fva_fraction"]
     if extent == "off":
         return None
+    range_of = loopless_fva if task.parameters["simulate.fva_loopless"] else fva
     if extent == "full":
-        return fva(network, fraction)
+        return range_of(network, fraction)
     panel = set(task.parameters["simulate.fva_panel"])
-    return fva(network, fraction, reactions=np.flatnonzero([r in panel for r in network.reactions]))
+    return range_of(network, fraction, reactions=np.flatnonzero([r in panel for r in network.reactions]))
 
 
 def _losses(task: Task, network: Network) -> dict[str, Losses]:
@@ -209,7 +226,7 @@ def _flux_rows(genome_id: str, where: tuple[str, str], network: Network, state: 
 
 
 def _range_rows(
-    place: Mapping[str, str], network: Network, ranges: FluxRanges | None, fraction: float
+    place: Mapping[str, str], network: Network, ranges: FluxRanges | None, parameters: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     if ranges is None:
         return
@@ -221,10 +238,10 @@ def _range_rows(
             **place,
             "status": str(low if low is not Status.OPTIMAL else high),
             "reaction": reaction,
-            "fraction": fraction,
+            "fraction": parameters["simulate.fva_fraction"],
             "minimum": _number(ranges.minimum[j]),
             "maximum": _number(ranges.maximum[j]),
-            "loopless": False,
+            "loopless": parameters["simulate.fva_loopless"],
         }
 
 
@@ -334,7 +351,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=3,
+    version=4,
     reads=("model_reactions", "drafts", "proteins", "hits"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
@@ -344,6 +361,7 @@ STAGE = Stage(
         "simulate.parsimonious",
         "simulate.fva",
         "simulate.fva_fraction",
+        "simulate.fva_loopless",
         "simulate.fva_panel",
         "simulate.knockouts",
         "simulate.double_genes",
