@@ -167,13 +167,15 @@ def reaction_evidence(universe: Universe, rules: Rules, hits: pa.Table) -> React
 
 def gene_evidence(rules: Rules, hits: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Probability of each database gene of the rules, and the identity of its best hit (NaN without one)."""
-    identity = hits["identity_percent"].to_numpy()
-    length = hits["alignment_length"].to_numpy()
+    identity = hits["identity_percent"].to_numpy().astype(np.float64)
+    length = hits["alignment_length"].to_numpy().astype(np.float64)
     chance = 1.0 / (1.0 + np.exp(-(identity - HALF_IDENTITY) / IDENTITY_STEP))
     chance = np.clip(chance, LEAST, MOST) * np.clip(length / SHORT_ALIGNMENT, 0.05, 1.0)
     targets = np.array(hits["target"].to_pylist(), dtype=str)
     place = np.minimum(np.searchsorted(rules.genes, targets), len(rules.genes) - 1)
     known = rules.genes[place] == targets if len(targets) else np.zeros(0, dtype=bool)
+    # A hit of another tool may come without an identity: it says that there is one, and no more.
+    known &= ~np.isnan(chance)
     probability, best = np.zeros(len(rules.genes)), np.full(len(rules.genes), np.nan)
     np.maximum.at(probability, place[known], chance[known])
     np.fmax.at(best, place[known], identity[known])
