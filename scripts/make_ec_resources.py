@@ -20,6 +20,9 @@ import pyarrow.parquet as pq
 
 from gemforest.evidence.ec import SEQUENCES, SUPERSEDED, parse_ecs
 
+# UniProt's own pattern of accessions.
+ACCESSION = re.compile(r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2}")
+
 
 def superseded(path: Path) -> str:
     """Old number to its successors, from lines `EC-new :TRANSFERRED-FROM EC-old`."""
@@ -43,11 +46,13 @@ def clustered(path: Path) -> str:
         subprocess.run([*command, "-M", "4G", "--quiet"], check=True)
         pairs = [tuple(map(int, line.split())) for line in out.read_text().splitlines()]
     kept: dict[tuple[int, tuple[str, ...]], int] = {}
+    # Some rows of the source carry a piece of a name where the accession should be; whose number is theirs is unsure.
+    names = [next(filter(ACCESSION.fullmatch, row["ids"].split(";")), "") for row in rows]
     for representative, member in sorted(pairs, key=lambda pair: (pair[0], pair[1] != pair[0], pair[1])):
         numbers = tuple(parse_ecs(rows[member]["ec"]).numbers)
-        if numbers:
+        if numbers and names[member]:
             kept.setdefault((representative, numbers), member)
-    chosen = sorted((rows[m]["ids"].split(";")[0], numbers, rows[m]["sequence"]) for (_, numbers), m in kept.items())
+    chosen = sorted((names[m], numbers, rows[m]["sequence"]) for (_, numbers), m in kept.items())
     return "".join(f">{name} {';'.join(numbers)}\n{sequence}\n" for name, numbers, sequence in chosen)
 
 
