@@ -283,7 +283,7 @@ def _resources(context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="draft",
-    version=3,
+    version=4,
     reads=("reaction_scores", "gene_reactions"),
     writes=("draft_reactions", "drafts"),
     parameters=(
