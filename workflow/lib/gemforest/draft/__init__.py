@@ -69,11 +69,10 @@ class Draft:
 
 def process(task: Task) -> Products:
     """Carve the genome's universe."""
-    calls = accepted_calls(task.read("gene_reactions", ["gene_id", "reaction", "decision", "evidence"]).to_pylist())
-    scores = [
-        row | {"gpr": with_paralogs(row["gpr"] or "", calls.get(row["reaction"], {}))}
-        for row in task.read("reaction_scores").to_pylist()
-    ]
+    scores = [row for row in task.read("reaction_scores").to_pylist() if row["score"] is not None]
+    if task.parameters["draft.paralogs"]:
+        calls = accepted_calls(task.read("gene_reactions", ["gene_id", "reaction", "decision", "evidence"]).to_pylist())
+        scores = [row | {"gpr": with_paralogs(row["gpr"] or "", calls.get(row["reaction"], {}))} for row in scores]
     gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and SPONTANEOUS not in row["gpr"]}
     options = carving_options(task.parameters, task.context.project)
     normalized = {row["reaction"]: row["normalized_score"] for row in scores}
@@ -299,6 +298,7 @@ STAGE = Stage(
         "draft.reference_score",
         "draft.ensemble_size",
         "draft.ensemble_within",
+        "draft.paralogs",
     ),
     process=process,
     folders=("draft_models",),
