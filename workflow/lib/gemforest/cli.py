@@ -107,9 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model, or why it is not")
+    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK")
+    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
@@ -349,9 +349,9 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
-    from gemforest.explain import explain
+    from gemforest.explain_gene import explain_any
 
-    print(explain(_context(parsed), parsed.genome, parsed.reaction))
+    print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
     return 0
 
 

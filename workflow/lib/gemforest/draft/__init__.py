@@ -68,7 +68,7 @@ class Draft:
 
 def process(task: Task) -> Products:
     """Carve the genome's universe."""
-    scores = task.read("reaction_scores").to_pylist()
+    scores = [row for row in task.read("reaction_scores").to_pylist() if row["score"] is not None]
     gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and "spontaneous" not in row["gpr"]}
     options = carving_options(task.parameters, task.context.project)
     normalized = {row["reaction"]: row["normalized_score"] for row in scores}
