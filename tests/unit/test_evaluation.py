@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemforest.errors import InputError
+from gemforest.evaluation import answers
 from gemforest.evaluation.calls import CallModel, Said, expected_cut, load_call_model, logit
 from gemforest.evaluation.growth import Organism, calls_text, judge, summarise
 from gemforest.evaluation.kinship import GenomeFacts, fingerprint, load_kinship
@@ -211,3 +212,41 @@ def test_an_organism_without_a_model_counts_with_its_reason(tmp_path: Path) -> N
 def test_confusions_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="2 calls for 3 labels"):
         confusion([True, False, True], np.array([True, False]))
+
+
+def test_a_fitted_genome_is_recognised_and_a_stranger_is_not() -> None:
+    kinship = load_kinship()
+    fitted = GenomeFacts(kinship.mean + 3.0 * kinship.axes[:, 0], 1.0)
+    stranger = GenomeFacts(kinship.mean + np.random.default_rng(1).normal(size=len(kinship.mean)), 1.0)
+    assert kinship.knows(fitted)
+    assert not kinship.knows(stranger)
+
+
+GENES = "org_id\tproteome\tgene_id\tessential\n"
+
+
+def test_genes_that_are_not_in_the_model_are_not_counted_but_named(tmp_path: Path) -> None:
+    table = tmp_path / "genes.tsv"
+    table.write_text(GENES + "A\ta.faa\tg1\t1\nA\ta.faa\tg2\t0\nA\ta.faa\tg3\t1\nA\ta.faa\tg4\t1\nB\tb.faa\tg1\t1\n")
+    question = answers.ESSENTIALITY
+    reasons = {"B": ("genes: no_proteins", "")}
+    said = {"A": {"g1": True, "g2": False, "g4": None}}
+    judged = answers.judge(question, answers.read_labels(table, question), said, reasons)
+    assert [row.called for row in judged] == [True, False, None, None, None]
+    assert judged[2].note == "gene_id is not in the model's table"
+    assert judged[3].note == "no optimal status"
+    assert judged[4].note == "no model: genes: no_proteins"
+    record = answers.summarise(judged, reasons)
+    assert (record["pooled"]["n"], record["pooled_mcc"]) == (2, 1.0)
+    # An organism without a model counts as 0.
+    assert record["macro_mcc"] == pytest.approx(0.5)
+    assert len(answers.calls_text(question, judged).splitlines()) == 6
+
+
+def test_labels_of_genes_and_products_name_what_is_wrong(tmp_path: Path) -> None:
+    table = tmp_path / "genes.tsv"
+    table.write_text(GENES + "A\ta.faa\t\t1\nA\ta.faa\tg2\tmaybe\n")
+    with pytest.raises(InputError, match=r"line 2: gene_id is empty\n.*line 3: essential 'maybe'; expected 1 or 0"):
+        answers.read_labels(table, answers.ESSENTIALITY)
+    with pytest.raises(InputError, match="no column bigg_id, produced"):
+        answers.read_labels(table, answers.PRODUCTS)

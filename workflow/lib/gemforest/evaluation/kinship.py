@@ -26,6 +26,9 @@ UNIVERSE = "bacteria"
 COVERED_FROM, COVERED_TO = 38.0, 58.0
 """Median identity of best hits, percent, at which evidence begins to count and counts in full."""
 
+SAME_GENOME = 0.97
+"""A fitted genome lies in the span of the axes (1); another species reaches less."""
+
 
 @dataclass(frozen=True)
 class GenomeFacts:
@@ -57,6 +60,10 @@ class KinshipModel:
         """What kinship adds to the share of organisms that grow on the compound; 0 for one that is not known."""
         slope = self.slopes.get(compound)
         return 0.0 if slope is None else float(slope @ (fingerprint(facts.log_odds, self.mean) @ self.axes))
+
+    def knows(self, facts: GenomeFacts) -> bool:
+        """Whether the genome is one of those the model was fitted on, or all but the same: measures are in-sample."""
+        return float(np.linalg.norm(fingerprint(facts.log_odds, self.mean) @ self.axes)) > SAME_GENOME
 
 
 def genome_facts(rules: Rules, hits: pa.Table) -> GenomeFacts:
