@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Fit `resources/growth_calls.json`: the prior of each compound and the logistic regression of growth calls.
+"""Fit `resources/growth_calls.json` and `growth_kinship.npz`: priors, their shift by kinship, and the regression.
 
     gemforest evaluate growth --proteomes DIR --labels dev.tsv --out dev          # development organisms
     python scripts/fit_growth_calls.py --biolog-labels six.tsv                    # labels of CarveMe's organisms
     gemforest evaluate growth --proteomes CARVEME_FASTA --labels six.tsv --out six
-    python scripts/fit_growth_calls.py --calls dev/calls.tsv --biolog six/calls.tsv --output resources/growth_calls.json
+    python scripts/fit_growth_calls.py --development dev --biolog six --output resources
 
-Every choice is judged by leaving one development organism out: prior, coefficients and cuts are then fitted without
-it. A training organism's own labels never enter the prior that its rows are trained with. Biolog measures respiration
-on plates and the development table growth in tubes, so Biolog rows count less in the prior, and not for the cuts.
+Every choice is judged by leaving one development organism out: prior, kinship, coefficients and cuts are then fitted
+without it. A training organism's own labels never enter the prior that its rows are trained with. Biolog measures
+respiration on plates and the development table growth in tubes, so Biolog rows count half, and not for the cuts.
 """
 
 from __future__ import annotations
@@ -25,8 +25,19 @@ from typing import Any
 import numpy as np
 
 from gemforest.carveme_files import carveme_data
-from gemforest.evaluation.calls import logit
+from gemforest.evaluation.calls import LEAST_PRIOR, MOST_PRIOR, expected_cut, logit
+from gemforest.evaluation.growth import Organism
+from gemforest.evaluation.kinship import (
+    GenomeFacts,
+    KinshipModel,
+    fingerprint,
+    genome_facts,
+    kinship_rules,
+    write_kinship,
+)
 from gemforest.evaluation.metrics import auc, brier, confusion, macro
+from gemforest.simulate.growth_score import common_compounds, growth_scores
+from gemforest.store import Store
 
 BIOLOG = {
     "bsub": "Bsubtilis_168",
@@ -38,45 +49,73 @@ BIOLOG = {
 FEATURES = {
     "prior": ("one", "prior"),
     "fba_and_prior": ("one", "prior", "fba"),
-    "combination": ("one", "prior", "fba", "score"),
+    "combination": ("one", "prior", "score"),
 }
-BIOLOG_WEIGHT, STRENGTH, PENALTY = 0.5, 2.0, 1.0
+BIOLOG_WEIGHT, STRENGTH, PENALTY, RIDGE = 0.5, 2.0, 1.0, 1.0
+CUT_LIMITS = (0.35, 0.55)
 NOTE = (
-    "Prior and coefficients are fitted on six organisms of Price et al. 2018 (Nature 557, 503-509, Table S2) and on "
-    "the Biolog carbon sources of five organisms that CarveMe 1.6.6 ships; measures on these organisms are in-sample."
+    "Prior, kinship and coefficients are fitted on six organisms of Price et al. 2018 (Nature 557, 503-509, Table S2) "
+    "and on the Biolog carbon sources of five organisms that CarveMe 1.6.6 ships; measures on these organisms are "
+    "in-sample."
 )
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """One row of a table of calls."""
+    """One row of a table of calls; `score` as `Organism.relative_score` gives it, `raw` the growth score itself."""
 
     org_id: str
     compound: str
     growth: bool
     fba: float
     score: float
+    raw: float
     biolog: bool
 
 
+@dataclass(frozen=True)
+class Training:
+    """Rows, and the log-odds of each organism's reactions (r)."""
+
+    rows: list[Labelled]
+    log_odds: dict[str, np.ndarray]
+
+    def without(self, org_id: str) -> Training:
+        """All other organisms."""
+        kept = {name: odds for name, odds in self.log_odds.items() if name != org_id}
+        return Training([row for row in self.rows if row.org_id != org_id], kept)
+
+    def of(self, org_id: str) -> list[Labelled]:
+        """Rows of one organism."""
+        return [row for row in self.rows if row.org_id == org_id]
+
+    @property
+    def organisms(self) -> list[str]:
+        """Names, sorted."""
+        return sorted({row.org_id for row in self.rows})
+
+
 def main() -> int:
-    """Fit, print what leaving one organism out says, write the resource."""
+    """Fit, print what leaving one organism out says, write the resources."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=Path, help="calls.tsv of the development organisms")
-    parser.add_argument("--biolog", type=Path, help="calls.tsv of CarveMe's organisms")
-    parser.add_argument("--output", type=Path, help="where to write the resource")
+    parser.add_argument("--development", type=Path, help="folder of `evaluate growth` on the development organisms")
+    parser.add_argument("--biolog", type=Path, help="the same on CarveMe's organisms")
+    parser.add_argument("--output", type=Path, help="folder to write the resources to")
     parser.add_argument("--biolog-labels", type=Path, help="write the labels of CarveMe's organisms here and stop")
     parsed = parser.parse_args()
     if parsed.biolog_labels:
         write_biolog_labels(parsed.biolog_labels)
         return 0
-    rows = read_calls(parsed.calls, biolog=False) + (read_calls(parsed.biolog, biolog=True) if parsed.biolog else [])
-    found = leave_one_out(rows)
-    print(json.dumps(found, indent=1))
-    fitted = fit(rows)
-    fitted |= {"note": NOTE, "leave_one_organism_out": found, "command": "python scripts/fit_growth_calls.py"}
+    development, biolog = read_folder(parsed.development, False), read_folder(parsed.biolog, True)
+    training = Training(development.rows + biolog.rows, development.log_odds | biolog.log_odds)
+    found = leave_one_out(training)
+    print(json.dumps(found["mean"], indent=1))
+    fitted, kinship = fit(training)
+    fitted |= {"note": NOTE, "leave_one_organism_out": found}
     if parsed.output:
-        parsed.output.write_text(json.dumps(fitted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        text = json.dumps(fitted, indent=1, sort_keys=True) + "\n"
+        (parsed.output / "growth_calls.json").write_text(text, encoding="utf-8")
+        write_kinship(parsed.output / "growth_kinship.npz", kinship)
     return 0
 
 
@@ -91,20 +130,38 @@ def write_biolog_labels(path: Path) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def read_calls(path: Path, biolog: bool) -> list[Labelled]:
-    """Rows of `calls.tsv`; those without a model or a BiGG compound teach nothing about models."""
-    with path.open(encoding="utf-8") as handle:
-        return [
+def read_folder(out: Path, biolog: bool) -> Training:
+    """What `gemforest evaluate growth` left; scores and facts are made anew from the hits."""
+    cache = out / "project" / "resources" / "cache"
+    with (out / "calls.tsv").open(encoding="utf-8") as handle:
+        calls = list(csv.DictReader(handle, delimiter="\t"))
+    store = Store(out / "project" / "results")
+    organisms: dict[str, Organism] = {}
+    for org_id in sorted({row["org_id"] for row in calls}):
+        hits = store.read("hits", "0000", org_id)
+        universe = store.read("lineages", "0000", org_id)["universe"][0].as_py()
+        scored = growth_scores(universe, cache, hits, common_compounds())
+        scores = {compound: (score.score, score.weakest_links) for compound, score in scored.items()}
+        organisms[org_id] = Organism({}, scores, genome_facts(kinship_rules(cache), hits))
+        print(f"{org_id}: {universe}, {len(scores)} scores", file=sys.stderr)
+    rows = []
+    for row in calls:
+        organism = organisms[row["org_id"]]
+        score = organism.relative_score(row["bigg_id"])
+        raw = organism.scores.get(row["bigg_id"], (np.nan, ()))[0]
+        rows.append(
             Labelled(
                 row["org_id"],
                 row["bigg_id"],
                 row["growth"] == "1",
                 float(row["fba"]),
-                float(row["growth_score"]) if row["growth_score"] else np.nan,
+                np.nan if score is None else score,
+                raw,
                 biolog,
             )
-            for row in csv.DictReader(handle, delimiter="\t")
-        ]
+        )
+    facts = {org_id: organism.facts for org_id, organism in organisms.items()}
+    return Training(rows, {org_id: fact.log_odds for org_id, fact in facts.items() if fact is not None})
 
 
 # -- prior and features ------------------------------------------------------------------------------------------------
@@ -122,28 +179,50 @@ def count(rows: Sequence[Labelled]) -> tuple[dict[str, list[float]], float]:
     return dict(sorted(counts.items())), float(np.mean([row.growth for row in rows if not row.biolog]))
 
 
-def features(rows: Sequence[Labelled], others: Sequence[Labelled]) -> dict[str, np.ndarray]:
-    """Features of rows with the prior of `others`."""
-    counts, rate = count(others)
+def fit_prior(training: Training) -> tuple[dict[str, list[float]], float, KinshipModel]:
+    """Counts, rate, and how growth on each compound varies with kinship (ridge regression on fingerprints)."""
+    counts, rate = count(training.rows)
+    names = sorted(training.log_odds)
+    mean = np.mean([training.log_odds[name] for name in names], axis=0)
+    prints = np.stack([fingerprint(training.log_odds[name], mean) for name in names])
+    _, sizes, rows = np.linalg.svd(prints, full_matrices=False)
+    axes = rows[sizes > 1e-6 * sizes[0]].T
+    places = dict(zip(names, prints @ axes, strict=True))
+    slopes = {}
+    for compound, (grew, tried) in counts.items():
+        share = (grew + STRENGTH * rate) / (tried + STRENGTH)
+        own = {row.org_id: row for row in training.rows if row.compound == compound and row.org_id in places}
+        at = np.stack([places[org_id] for org_id in own])
+        noise = np.diag([RIDGE / (BIOLOG_WEIGHT if row.biolog else 1.0) for row in own.values()])
+        residual = np.array([row.growth - share for row in own.values()])
+        slopes[compound] = at.T @ np.linalg.solve(at @ at.T + noise, residual)
+    return counts, rate, KinshipModel(mean, axes, slopes)
+
+
+def features(rows: Sequence[Labelled], log_odds: np.ndarray, others: Training) -> dict[str, np.ndarray]:
+    """Features of one organism's rows with the prior of `others`."""
+    counts, rate, kinship = fit_prior(others)
+    facts = GenomeFacts(log_odds, 1.0)
     prior = []
     for row in rows:
         grew, tried = counts.get(row.compound, [0.0, 0.0])
-        prior.append(logit((grew + STRENGTH * rate) / (tried + STRENGTH)))
+        share = (grew + STRENGTH * rate) / (tried + STRENGTH) + kinship.shift(row.compound, facts)
+        prior.append(logit(min(MOST_PRIOR, max(LEAST_PRIOR, share))))
     return {
         "one": np.ones(len(rows)),
         "prior": np.array(prior),
         "fba": np.array([row.fba for row in rows]),
         "score": np.array([row.score for row in rows]),
+        "raw": np.array([row.raw for row in rows]),
     }
 
 
-def training(rows: Sequence[Labelled]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+def stacked(training: Training) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Features of all rows, each with the prior of the other organisms; growth; weights."""
-    parts = []
-    order: list[Labelled] = []
-    for org_id in sorted({row.org_id for row in rows}):
-        own = [row for row in rows if row.org_id == org_id]
-        parts.append(features(own, [row for row in rows if row.org_id != org_id]))
+    parts, order = [], []
+    for org_id in training.organisms:
+        own = training.of(org_id)
+        parts.append(features(own, training.log_odds[org_id], training.without(org_id)))
         order += own
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     weights = np.array([BIOLOG_WEIGHT if row.biolog else 1.0 for row in order])
@@ -153,23 +232,18 @@ def training(rows: Sequence[Labelled]) -> tuple[dict[str, np.ndarray], np.ndarra
 # -- fitting -----------------------------------------------------------------------------------------------------------
 
 
-def fit(rows: Sequence[Labelled]) -> dict[str, Any]:
-    """The resource."""
-    counts, rate = count(rows)
-    joined, growth, weights = training(rows)
-    fitted: dict[str, Any] = {"weights": {}, "cut": {}, "score_cut": 0.0}
+def fit(training: Training) -> tuple[dict[str, Any], KinshipModel]:
+    """The resources."""
+    counts, rate, kinship = fit_prior(training)
+    joined, growth, weights = stacked(training)
+    fitted: dict[str, Any] = {"weights": {}, "cut_limits": list(CUT_LIMITS)}
     for basis, names in FEATURES.items():
         known = ~np.isnan(np.stack([joined[name] for name in names])).any(axis=0)
-        if not known.any():
-            continue
         matrix = np.stack([joined[name][known] for name in names], axis=1)
         found = logistic(matrix, growth[known], weights[known])
         fitted["weights"][basis] = {name: round(float(w), 6) for name, w in zip(names, found, strict=True)}
-        fitted["cut"][basis] = 0.5
-    score = joined["score"]
-    if (~np.isnan(score)).any():
-        fitted["score_cut"] = best_cut(np.nan_to_num(score, nan=-1e9), growth > 0.5, weights)
-    return fitted | {"counts": counts, "rate": round(rate, 6), "strength": STRENGTH}
+    fitted["score_cut"] = best_cut(np.nan_to_num(joined["raw"], nan=-1e9), growth > 0.5, weights)
+    return fitted | {"counts": counts, "rate": round(rate, 6), "strength": STRENGTH}, kinship
 
 
 def logistic(matrix: np.ndarray, growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -199,36 +273,35 @@ def best_cut(scores: np.ndarray, growth: np.ndarray, weights: np.ndarray) -> flo
     return round(float(candidates[int(np.argmax(measured))]), 6)
 
 
-def leave_one_out(rows: Sequence[Labelled]) -> dict[str, Any]:
+def leave_one_out(training: Training) -> dict[str, Any]:
     """Measures on each development organism with everything fitted without it, and their means."""
     found: dict[str, dict[str, float]] = {}
-    for org_id in sorted({row.org_id for row in rows if not row.biolog}):
-        own, others = [r for r in rows if r.org_id == org_id], [r for r in rows if r.org_id != org_id]
-        fitted, held = fit(others), features(own, others)
+    for org_id in sorted({row.org_id for row in training.rows if not row.biolog}):
+        own, others = training.of(org_id), training.without(org_id)
+        fitted, _ = fit(others)
+        held = features(own, training.log_odds[org_id], others)
         truth = np.array([row.growth for row in own])
-        counts, rate = count(others)
+        counts, rate = count(others.rows)
         shares = [float(np.divide(*counts.get(row.compound, (rate, 1.0)))) for row in own]
-        found[org_id] = {
+        raw = np.nan_to_num(held["raw"], nan=-1e9)
+        measured = {
             "mcc_fba": confusion(truth, held["fba"] > 0).mcc,
             "mcc_majority": confusion(truth, [share >= 0.5 for share in shares]).mcc,
+            "mcc_score": confusion(truth, raw >= fitted["score_cut"]).mcc,
+            "auc_score": auc(truth, raw),
         }
-        for basis in fitted["weights"]:
+        for basis in FEATURES:
             p = predicted(fitted, basis, held)
-            known = ~np.isnan(p)
-            filled = np.where(known, p, predicted(fitted, "fba_and_prior", held))
-            found[org_id] |= {
-                f"mcc_{basis}": confusion(truth, filled >= 0.5).mcc,
-                f"auc_{basis}": auc(truth, filled),
-                f"brier_{basis}": brier(truth, filled),
+            p = np.where(np.isnan(p), predicted(fitted, "fba_and_prior", held), p)
+            cut = expected_cut(p.tolist(), CUT_LIMITS)
+            measured |= {
+                f"mcc_{basis}": confusion(truth, p >= cut).mcc,
+                f"auc_{basis}": auc(truth, p),
+                f"brier_{basis}": brier(truth, p),
             }
-        if (~np.isnan(held["score"])).any():
-            score = np.nan_to_num(held["score"], nan=-1e9)
-            found[org_id] |= {
-                "mcc_score": confusion(truth, score >= fitted["score_cut"]).mcc,
-                "auc_score": auc(truth, score),
-            }
+        found[org_id] = measured
     names = sorted({name for measured in found.values() for name in measured})
-    means = {name: macro([measured[name] for measured in found.values() if name in measured]) for name in names}
+    means = {name: macro([measured[name] for measured in found.values()]) for name in names}
     rounded = {org: {name: round(value, 4) for name, value in measured.items()} for org, measured in found.items()}
     return {"mean": {name: round(value, 4) for name, value in means.items()}, "organisms": rounded}
 

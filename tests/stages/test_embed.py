@@ -66,6 +66,17 @@ def test_every_gene_has_a_vector_and_each_protein_is_embedded_once(
     assert "tokens/s" in said
 
 
+def test_the_shipped_encoder_needs_no_download(project: ProjectMaker) -> None:
+    context = prepared(project, encoder="small")
+    assert run_shard(embed.STAGE, context, "0000", cores=1) == {Outcome.OK: 2}
+    rows = context.store.read("embeddings", "0000", "y")
+    found = EmbeddingStore.open(context.project / "vectors" / rows["store"][0].as_py()).read(
+        rows["seq_key"].to_pylist()
+    )
+    assert found.shape == (2, 200)
+    assert np.linalg.norm(found[0] - found[1]) > 1
+
+
 def test_a_later_run_embeds_only_what_is_new(project: ProjectMaker, capfd: pytest.CaptureFixture[str]) -> None:
     context = prepared(project)
     run_shard(embed.STAGE, context, "0000", cores=1)

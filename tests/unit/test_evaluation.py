@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemforest.errors import InputError
-from gemforest.evaluation.calls import CallModel, Said, load_call_model, logit
-from gemforest.evaluation.growth import calls_text, judge, summarise
+from gemforest.evaluation import answers
+from gemforest.evaluation.calls import CallModel, Said, expected_cut, load_call_model, logit
+from gemforest.evaluation.growth import Organism, calls_text, judge, summarise
+from gemforest.evaluation.kinship import GenomeFacts, fingerprint, load_kinship
 from gemforest.evaluation.labels import compound_id, read_growth_labels
 from gemforest.evaluation.metrics import auc, bootstrap_interval, brier, confusion, macro_interval
 from gemforest.evaluation.project import find_file, genome_ids, needed_stages
@@ -124,9 +126,9 @@ MODEL = CallModel(
     weights={
         "prior": {"prior": 1.0},
         "fba_and_prior": {"prior": 1.0, "one": -1.0, "fba": 2.0},
-        "combination": {"prior": 1.0, "one": -1.0, "fba": 1.0, "score": 0.5},
+        "combination": {"prior": 1.0, "one": -1.0, "score": 0.5},
     },
-    cut={"prior": 0.5, "fba_and_prior": 0.5, "combination": 0.5},
+    cut_limits=(0.35, 0.55),
     score_cut=-2.0,
 )
 
@@ -142,16 +144,48 @@ def test_a_call_rests_on_what_there_is_and_says_so() -> None:
     assert MODEL.call("ac", Said(fba_growth=True)).basis == "fba_and_prior"
     joined = MODEL.call("ac", Said(fba_growth=True, score=-1.0))
     assert joined.basis == "combination"
-    assert logit(joined.probability) == pytest.approx(logit(MODEL.prior("ac")) - 1.0 + 1.0 - 0.5)
+    assert logit(joined.probability) == pytest.approx(logit(MODEL.prior("ac")) - 1.0 - 0.5)
+    assert MODEL.call("ac", Said(shift=0.1)).prior == pytest.approx(MODEL.prior("ac") + 0.1)
+    assert MODEL.call("ac", Said(shift=9.0)).prior < 1.0
 
 
 def test_the_shipped_calls_rise_with_evidence_and_are_probabilities() -> None:
     model = load_call_model()
-    assert {"prior", "fba_and_prior"} <= set(model.weights)
     assert all(weights["prior"] > 0 for weights in model.weights.values())
+    assert model.weights["combination"]["score"] > 0
     for compound in [*model.counts, "never_seen"]:
-        no, yes = model.call(compound, Said(False)), model.call(compound, Said(True))
+        no, yes = model.call(compound, Said(fba_growth=False)), model.call(compound, Said(fba_growth=True))
         assert 0.0 < no.probability < yes.probability < 1.0
+
+
+@given(st.lists(st.floats(0, 1, width=16), min_size=1, max_size=60))
+def test_as_many_are_called_as_the_probabilities_add_up_to_within_the_limits(probabilities: list[float]) -> None:
+    cut = expected_cut(probabilities, (0.0, 1.0))
+    called, ties = sum(p >= cut for p in probabilities), probabilities.count(cut)
+    assert round(sum(probabilities)) <= called + (cut == 1.0)
+    assert called - ties < max(1, round(sum(probabilities)))
+    assert 0.35 <= expected_cut(probabilities, (0.35, 0.55)) <= 0.55
+
+
+def test_kinship_shifts_a_known_compound_for_a_genome_with_something_of_its_own() -> None:
+    kinship = load_kinship()
+    flat = GenomeFacts(kinship.mean.copy(), 1.0)
+    assert kinship.shift("glc__D", flat) == pytest.approx(0.0, abs=1e-6)
+    assert kinship.shift("never_seen", flat) == 0.0
+    drawn = GenomeFacts(kinship.mean + np.random.default_rng(0).normal(size=len(kinship.mean)), 1.0)
+    assert np.linalg.norm(fingerprint(drawn.log_odds, kinship.mean)) == pytest.approx(1.0)
+    # Slopes are shares of organisms: nobody's prior may move by more than certainty.
+    assert all(abs(kinship.shift(compound, drawn)) < 1.0 for compound in kinship.slopes)
+
+
+def test_a_score_counts_against_the_genomes_mean_and_as_far_as_databases_cover_it() -> None:
+    scores = {"glc__D": (-1.0, ()), "ac": (-9.0, ())}
+    facts = GenomeFacts(np.zeros(3), 0.5)
+    # Roots -1 and -3, mean -2: one above and one below, each weighed by a half.
+    assert Organism({}, scores, facts).relative_score("glc__D") == pytest.approx(0.5)
+    assert Organism({}, scores, facts).relative_score("ac") == pytest.approx(-0.5)
+    assert Organism({}, scores, facts).relative_score("never_seen") is None
+    assert Organism({}, scores, None).relative_score("ac") is None
 
 
 def test_an_organism_without_a_model_counts_with_its_reason(tmp_path: Path) -> None:
@@ -159,7 +193,8 @@ def test_an_organism_without_a_model_counts_with_its_reason(tmp_path: Path) -> N
     table.write_text(HEADER + "A\ta.faa\tac\t1\nA\ta.faa\tura\t0\nB\tb.faa\tac\t1\nB\tb.faa\tura\t0\nB\tb.faa\t\t0\n")
     screens = {"A": {"ac": {"answer": "growth", "growth_per_h": 0.4}, "ura": {"answer": "not_in_model"}}}
     reasons = {"B": ("genes: no_proteins", "the file is empty")}
-    judged = judge(read_growth_labels(table), screens, reasons, MODEL)
+    organisms = {"A": Organism(screens["A"], {}, None)}
+    judged = judge(read_growth_labels(table), organisms, reasons, MODEL)
     record = summarise(judged, reasons)
     assert record["organisms_total"] == 2
     assert record["organisms_without_model"] == {"B": "genes: no_proteins: the file is empty"}
@@ -177,3 +212,41 @@ def test_an_organism_without_a_model_counts_with_its_reason(tmp_path: Path) -> N
 def test_confusions_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="2 calls for 3 labels"):
         confusion([True, False, True], np.array([True, False]))
+
+
+def test_a_fitted_genome_is_recognised_and_a_stranger_is_not() -> None:
+    kinship = load_kinship()
+    fitted = GenomeFacts(kinship.mean + 3.0 * kinship.axes[:, 0], 1.0)
+    stranger = GenomeFacts(kinship.mean + np.random.default_rng(1).normal(size=len(kinship.mean)), 1.0)
+    assert kinship.knows(fitted)
+    assert not kinship.knows(stranger)
+
+
+GENES = "org_id\tproteome\tgene_id\tessential\n"
+
+
+def test_genes_that_are_not_in_the_model_are_not_counted_but_named(tmp_path: Path) -> None:
+    table = tmp_path / "genes.tsv"
+    table.write_text(GENES + "A\ta.faa\tg1\t1\nA\ta.faa\tg2\t0\nA\ta.faa\tg3\t1\nA\ta.faa\tg4\t1\nB\tb.faa\tg1\t1\n")
+    question = answers.ESSENTIALITY
+    reasons = {"B": ("genes: no_proteins", "")}
+    said = {"A": {"g1": True, "g2": False, "g4": None}}
+    judged = answers.judge(question, answers.read_labels(table, question), said, reasons)
+    assert [row.called for row in judged] == [True, False, None, None, None]
+    assert judged[2].note == "gene_id is not in the model's table"
+    assert judged[3].note == "no optimal status"
+    assert judged[4].note == "no model: genes: no_proteins"
+    record = answers.summarise(judged, reasons)
+    assert (record["pooled"]["n"], record["pooled_mcc"]) == (2, 1.0)
+    # An organism without a model counts as 0.
+    assert record["macro_mcc"] == pytest.approx(0.5)
+    assert len(answers.calls_text(question, judged).splitlines()) == 6
+
+
+def test_labels_of_genes_and_products_name_what_is_wrong(tmp_path: Path) -> None:
+    table = tmp_path / "genes.tsv"
+    table.write_text(GENES + "A\ta.faa\t\t1\nA\ta.faa\tg2\tmaybe\n")
+    with pytest.raises(InputError, match=r"line 2: gene_id is empty\n.*line 3: essential 'maybe'; expected 1 or 0"):
+        answers.read_labels(table, answers.ESSENTIALITY)
+    with pytest.raises(InputError, match="no column bigg_id, produced"):
+        answers.read_labels(table, answers.PRODUCTS)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from esm2_weights import write_esm2
+from projects import CACHE
 
 from gemforest.embed.checkpoint import Checkpoint, load
 from gemforest.embed.engine import Place, batches, choose_place, embed, means_within_memory
-from gemforest.embed.forward import PackedEncoder
+from gemforest.embed.forward import Packed, PackedEncoder
 from gemforest.embed.tokens import LETTERS, STRIDE, WINDOW, cut, tokenise, window_starts
 from gemforest.errors import InfrastructureError, InputError
 
@@ -186,3 +190,35 @@ def test_pieces_are_sorted_so_that_equal_lengths_lie_side_by_side() -> None:
     lengths = [len(piece) for piece in windows.pieces]
     assert lengths == sorted(lengths) == [10, 989, 1022, 1022]
     assert sorted(windows.owner.tolist()) == [0, 0, 1, 2]
+
+
+GOLDENS = {"esm2_t6_8M_UR50D": "esm2_8m", "esm2_t12_35M_UR50D": "esm2_35m", "esm2_t30_150M_UR50D": "esm2_150m"}
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a safetensors file: a length, a JSON header, the bytes."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    kinds = {"F32": np.float32, "I64": np.int64, "BOOL": np.bool_}
+    found = {}
+    for name, about in json.loads(data[8 : 8 + size]).items():
+        if name != "__metadata__":
+            first, last = (8 + size + offset for offset in about["data_offsets"])
+            found[name] = np.frombuffer(data[first:last], kinds[about["dtype"]]).reshape(about["shape"])
+    return found
+
+
+@pytest.mark.needs_shared_data
+@pytest.mark.parametrize("name", GOLDENS)
+def test_real_weights_give_the_published_hidden_states(name: str, shared_data: Path) -> None:
+    weights = Path(os.environ.get("GEMFOREST_ESM2_WEIGHTS", CACHE / "encoders")) / f"{name}.pt"
+    if not weights.is_file():
+        pytest.skip(f"needs real weights: put {name}.pt in {weights.parent}, or set GEMFOREST_ESM2_WEIGHTS")
+    golden = read_safetensors(shared_data / "plm" / "esm2_goldens" / f"{GOLDENS[name]}.safetensors")
+    packed = PackedEncoder.from_esm(load(Checkpoint(name, weights, "")), CPU, torch.float32)
+    for tokens, mask, expected in zip(
+        golden["input__input_ids"], golden["input__attention_mask"], golden["output__last_hidden_state"], strict=True
+    ):
+        real = mask.astype(bool)
+        found = packed.residues(Packed(torch.from_numpy(tokens[real]), [int(real.sum())])).numpy()
+        assert np.abs(found - expected[real]).max() <= 1e-4 * max(1.0, float(np.abs(expected).max()))

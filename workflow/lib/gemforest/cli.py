@@ -112,9 +112,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model, or why it is not")
+    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK")
+    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
@@ -147,6 +147,16 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
     sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    for name, columns, text in (
+        ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
+        ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
+    ):
+        sub = add(name, _evaluate_answers, text)
+        sub.set_defaults(question=name)
+        sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+        sub.add_argument("--labels", type=Path, required=True, help=f"TSV with the columns {columns} (0 or 1)")
+        sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
+        sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
 
 def _context(parsed: argparse.Namespace) -> Context:
@@ -345,9 +355,9 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
-    from gemforest.explain import explain
+    from gemforest.explain_gene import explain_any
 
-    print(explain(_context(parsed), parsed.genome, parsed.reaction))
+    print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
     return 0
 
 
@@ -366,9 +376,31 @@ def _evaluate_growth(parsed: argparse.Namespace) -> int:
     )
     shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
     print("\n".join(f"{name}\t{record[name]}" for name in shown))
+    if record["organisms_in_sample"]:
+        print(f"in-sample, the default call was fitted on them\t{', '.join(record['organisms_in_sample'])}")
     for org_id, reason in record["organisms_without_model"].items():
         print(f"no model\t{org_id}\t{reason}")
     print(f"{parsed.out / SUMMARY}\n{parsed.out / CALLS}")
+    return 0
+
+
+def _evaluate_answers(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.answers import ESSENTIALITY, PRODUCTS, evaluate_answers
+
+    question = {entry.name: entry for entry in (ESSENTIALITY, PRODUCTS)}[parsed.question]
+    record = evaluate_answers(
+        question,
+        parsed.proteomes,
+        parsed.labels,
+        parsed.out,
+        medium=parsed.medium,
+        threshold=parsed.threshold,
+        cores=parsed.cores,
+        cache=Path("resources") / "cache",
+    )
+    for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / f"{question.name}.json")
     return 0
 
 

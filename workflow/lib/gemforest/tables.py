@@ -159,9 +159,25 @@ _DECLARED = [
         ),
     ),
     Table(
+        "homologs",
+        "homology",
+        "one database protein within half of the best bit score of a gene; deeper than `hits`, fewer columns",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("gene_id", pa.string(), "the genome's gene"),
+                column("target", pa.string(), "database protein, model.gene"),
+                column("identity_percent", pa.float32(), "identical residues of the alignment", "percent"),
+                column("bitscore", pa.float32(), "bit score", "bit"),
+                column("query_coverage", pa.float32(), "aligned share of the gene's protein"),
+                column("target_coverage", pa.float32(), "aligned share of the target"),
+            ]
+        ),
+    ),
+    Table(
         "reaction_scores",
         "evidence",
-        "one reaction of the universe for which the genome has evidence",
+        "one reaction of the universe for which the genome has evidence; `score` is null where CarveMe gives none",
         pa.schema(
             [
                 GENOME_ID,

@@ -26,6 +26,7 @@ from gemforest.draft.carving import Carving, score_sum
 from gemforest.draft.constraints import read_hard, read_reference, read_soft
 from gemforest.draft.problem import MAINTENANCE, CarvingOptions, build_problem
 from gemforest.draft.purpose import Purpose, directions, purposes
+from gemforest.draft.rules import SPONTANEOUS, accepted_calls, with_paralogs
 from gemforest.errors import GenomeError, InputError
 from gemforest.fluxes import growth
 from gemforest.gprs import genes_of, parse_gpr
@@ -35,7 +36,7 @@ from gemforest.models import Network
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import Universe, load_universe, subnetwork
+from gemforest.universe import Universe, consistent, load_universe, subnetwork
 
 FILES = {
     "draft.soft_constraints": read_soft,
@@ -68,8 +69,11 @@ class Draft:
 
 def process(task: Task) -> Products:
     """Carve the genome's universe."""
-    scores = task.read("reaction_scores").to_pylist()
-    gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and "spontaneous" not in row["gpr"]}
+    scores = [row for row in task.read("reaction_scores").to_pylist() if row["score"] is not None]
+    if task.parameters["draft.paralogs"]:
+        calls = accepted_calls(task.read("gene_reactions", ["gene_id", "reaction", "decision", "evidence"]).to_pylist())
+        scores = [row | {"gpr": with_paralogs(row["gpr"] or "", calls.get(row["reaction"], {}))} for row in scores]
+    gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and SPONTANEOUS not in row["gpr"]}
     options = carving_options(task.parameters, task.context.project)
     normalized = {row["reaction"]: row["normalized_score"] for row in scores}
     draft = make_draft(scores[0]["universe"], normalized, gprs, options, task.parameters, task.context.cache)
@@ -149,10 +153,12 @@ def examined(
     excused = set(scores) | options.reference_reactions | set(options.soft_constraints)
     found = purposes(universe, build_problem(universe, scores, options), kept, excused)
     forward, reverse = directions(network)
+    # What the engine highs returns has been checked; CarveMe's big-M rows leave reactions that cannot run.
+    able = consistent(network.stoichiometry, network.lower, network.upper)
     words = {(True, True): "both", (True, False): "forward", (False, True): "reverse"}
     direction = {
         reaction: words[bool(f), bool(b)]
-        for reaction, f, b in zip(network.reactions, forward, reverse, strict=True)
+        for reaction, f, b in zip(network.reactions, forward & able, reverse & able, strict=True)
         if f or b
     }
     return Draft(name, universe, carving, network, found, direction)
@@ -204,7 +210,7 @@ def _draft_reactions(
                 "in_draft": kept,
                 "direction": draft.direction.get(reaction) if kept else None,
                 "gpr": gpr,
-                "genes": sorted(genes_of(parse_gpr(gpr)) - {"spontaneous"}),
+                "genes": sorted(genes_of(parse_gpr(gpr)) - {SPONTANEOUS}),
                 "why": _why(reaction, gpr, bool(score), purpose, reference) if kept else None,
                 "serves": list(purpose.serves) if kept and purpose else [],
                 "frequency": share[reaction] / len(sets) if len(sets) > 1 else None,
@@ -216,7 +222,7 @@ def _draft_reactions(
 def _why(reaction: str, gpr: str, scored: bool, purpose: Purpose | None, reference: frozenset[str]) -> str:
     """Why a reaction is in the draft."""
     if scored:
-        return "spontaneous" if "spontaneous" in gpr else "evidence"
+        return SPONTANEOUS if SPONTANEOUS in gpr else "evidence"
     if purpose is not None and purpose.growth:
         return "growth"
     if reaction in reference:
@@ -276,8 +282,8 @@ def _resources(context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="draft",
-    version=3,
-    reads=("reaction_scores",),
+    version=4,
+    reads=("reaction_scores", "gene_reactions"),
     writes=("draft_reactions", "drafts"),
     parameters=(
         "draft.engine",
@@ -292,6 +298,7 @@ STAGE = Stage(
         "draft.reference_score",
         "draft.ensemble_size",
         "draft.ensemble_within",
+        "draft.paralogs",
     ),
     process=process,
     folders=("draft_models",),

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gemforest.draft.problem import MAINTENANCE, Problem
-from gemforest.draft.reduction import Residual, matrix_of, reduce_couplings
+from gemforest.draft.reduction import Residual, components, matrix_of, reduce_couplings
 from gemforest.lp import LinearProgram, Method, Settings, Status
 from gemforest.models import Network
 from gemforest.reduction import reduce_network
 from gemforest.universe import Universe, consistent
 
 _RUNS = 1e-6
+_MOST = 1000.0
+MOST_TRIED = 120
+"""Sets of reactions whose worth is looked at again where a draft is not proven best."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,12 @@ def purposes(universe: Universe, problem: Problem, kept: np.ndarray, scored: Col
     columns = np.array([j for j in problem.columns if j < len(kept) and kept[j]], dtype=np.int64)
     residual = reduce_couplings(problem, columns, free)
     found = {}
+    part_of = _parts(residual)
     for column in sorted(residual.columns):
         excused = [j for j in residual.members[column] if j not in free]
         if not excused:
             continue
-        stopped = _stopped(residual, column)
+        stopped = _stopped(residual, column, part_of[column])
         purpose = Purpose(bool(stopped & vital), tuple(sorted(names[j] for j in stopped & free if names[j] in scored)))
         found.update({names[j]: purpose for j in excused})
     # What an exchange or scored reaction merely allows to run is needed by nothing.
@@ -72,31 +76,31 @@ def purposes(universe: Universe, problem: Problem, kept: np.ndarray, scored: Col
 def unprofitable(problem: Problem, columns: np.ndarray) -> set[int]:
     """Reactions whose loss, with all that then stops, makes the sum larger; forced ones are never lost.
 
+    One pass, the dearest first, over at most `MOST_TRIED` sets of coupled reactions.
+
     Parameters
     ----------
     columns
         Reactions that all carry flux together.
     """
     forced = set(problem.forced)
+    residual = reduce_couplings(problem, columns, {int(j) for j in columns if problem.gain[j] >= 0 or int(j) in forced})
+    part_of = _parts(residual)
+    price = {j: float(problem.gain[residual.members[j]].sum()) for j in residual.columns}
     gone: set[int] = set()
-    left = True
-    while left:
-        left = False
-        here = np.array([j for j in columns if j not in gone], dtype=np.int64)
-        residual = reduce_couplings(problem, here, {int(j) for j in here if problem.gain[j] >= 0 or j in forced})
-        for column in sorted(residual.columns, key=lambda j: (sum(problem.gain[residual.members[j]]), j)):
-            stopped = _stopped(residual, column)
-            if not stopped & forced and problem.gain[sorted(stopped)].sum() < 0:
-                gone |= stopped
-                left = True
-                break
+    for column in sorted((j for j in price if price[j] < 0), key=lambda j: (price[j], j))[:MOST_TRIED]:
+        if residual.members[column][0] in gone:
+            continue
+        left = [j for j in part_of[column] if residual.members[j][0] not in gone]
+        stopped = _stopped(residual, column, left)
+        if not stopped & forced and problem.gain[sorted(stopped)].sum() < 0:
+            gone |= stopped
     return gone
 
 
-def _stopped(residual: Residual, column: int) -> set[int]:
-    """Reactions that cannot run without a column, its own members included."""
-    near = _component(residual, column)
-    rest = [j for j in near if j != column]
+def _stopped(residual: Residual, column: int, part: list[int]) -> set[int]:
+    """Reactions of a part of the network that cannot run without a column, its own members included."""
+    rest = [j for j in part if j != column]
     stopped = set(residual.members[column])
     if rest:
         lower = np.array([-1.0 if j in residual.backward else 0.0 for j in rest])
@@ -106,14 +110,9 @@ def _stopped(residual: Residual, column: int) -> set[int]:
     return stopped
 
 
-def _component(residual: Residual, column: int) -> list[int]:
-    """Columns joined to one by shared rows, sorted."""
-    found, frontier = {column}, [column]
-    while frontier:
-        near = {k for i in residual.columns[frontier.pop()] for k in residual.users[i]} - found
-        found |= near
-        frontier.extend(near)
-    return sorted(found)
+def _parts(residual: Residual) -> dict[int, list[int]]:
+    """Column to all columns joined to it by shared rows, sorted."""
+    return {j: part for part in components(residual) for j in part}
 
 
 def directions(network: Network) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +127,8 @@ def directions(network: Network) -> tuple[np.ndarray, np.ndarray]:
     least, most = reduction.lower, reduction.upper
     able = np.array([most > 0, least < 0])
     seen = able & ~able.all(axis=0)
-    bounds = np.where(least < 0, -1.0, 0.0), np.where(most > 0, 1.0, 0.0)
+    # Biomass takes as little as 1e-5 of a cofactor: unit bounds would leave its fluxes below what counts as running.
+    bounds = np.where(least < 0, -_MOST, 0.0), np.where(most > 0, _MOST, 0.0)
     settings = Settings(method=Method.PRIMAL, perturb=False)
     program = LinearProgram(reduction.stoichiometry, *bounds, maximize=True, settings=settings)
     rng = np.random.default_rng(0)

@@ -1,18 +1,19 @@
-"""From what a model says of a compound to one call of growth with a calibrated probability.
+"""From what a genome and its model say of a compound to one call of growth with a calibrated probability.
 
-Three things speak: growth of the filled model by FBA, the graded `growth_score` of the screen (evidence along the
-cheapest route into biomass), and how often other organisms grew on the compound (the prior). They are joined by a
-logistic regression whose coefficients, scaling and prior counts are the resource `growth_calls.json`, fitted by
-`scripts/fit_growth_calls.py` on the development organisms and CarveMe's Biolog organisms only. A compound that the
-prior does not know has the rate over all compounds; where there is no model the prior speaks alone and the call says
-so.
+Two things speak: the prior, which is how often other organisms grew on the compound, shifted towards those that the
+genome resembles (`kinship.py`); and the graded `growth_score` of the screen (evidence along the cheapest route into
+biomass), less the genome's mean and weighed by how well databases cover the genome. Where there is no score, FBA's
+answer stands in. They are joined by logistic regressions whose coefficients are the resource `growth_calls.json`,
+fitted by `scripts/fit_growth_calls.py` on the development organisms and CarveMe's Biolog organisms only. A compound
+that the prior does not know has the rate over all compounds. As many compounds of an organism are called growth as the
+probabilities add up to, within limits of the cut; no label is used.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,23 +23,34 @@ from gemforest.config import WORKFLOW
 
 RESOURCE = "growth_calls.json"
 LEAST_LOGIT = -6.0
+LEAST_PRIOR, MOST_PRIOR = 0.03, 0.97
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a model says of one compound; None for what it does not say."""
+    """What is known of one compound; None for what is not.
 
+    Attributes
+    ----------
+    shift
+        What kinship adds to the prior.
+    fba_growth
+        The filled model grows.
+    score
+        Minus the root of minus the growth score, less the genome's mean of that, times the genome's coverage.
+    """
+
+    shift: float = 0.0
     fba_growth: bool | None = None
     score: float | None = None
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call; `basis` names what it rests on: combination | fba_and_prior | prior."""
+    """One compound's probability of growth; `basis` is what it rests on: combination | fba_and_prior | prior."""
 
     probability: float
     prior: float
-    growth: bool
     basis: str
 
 
@@ -56,8 +68,8 @@ class CallModel:
         Rows of the average compound that each compound's count is smoothed with.
     weights
         Basis to {feature: weight}, features `one`, `prior` (log-odds), `fba` (1 growth, 0 no growth), `score`.
-    cut
-        Basis to the probability from which growth is called.
+    cut_limits
+        The cut between growth and no growth lies within these probabilities.
     score_cut
         Growth score from which the score alone calls growth.
     """
@@ -66,7 +78,7 @@ class CallModel:
     rate: float
     strength: float
     weights: Mapping[str, Mapping[str, float]]
-    cut: Mapping[str, float]
+    cut_limits: tuple[float, float]
     score_cut: float
 
     def prior(self, compound: str) -> float:
@@ -75,20 +87,30 @@ class CallModel:
         return (grew + self.strength * self.rate) / (tried + self.strength)
 
     def call(self, compound: str, said: Said) -> Call:
-        """Call growth on a compound."""
-        prior = self.prior(compound)
+        """Probability of growth on a compound."""
+        prior = min(MOST_PRIOR, max(LEAST_PRIOR, self.prior(compound) + said.shift))
         features = {"one": 1.0, "prior": logit(prior)}
         basis = "prior"
-        if said.fba_growth is not None:
+        if said.score is not None:
+            features["score"] = said.score
+            basis = "combination"
+        elif said.fba_growth is not None:
             features["fba"] = float(said.fba_growth)
             basis = "fba_and_prior"
-            if said.score is not None and "combination" in self.weights:
-                features["score"] = said.score
-                basis = "combination"
-        weights = self.weights[basis]
-        total = sum(weight * features[name] for name, weight in weights.items())
-        probability = 1.0 / (1.0 + math.exp(-total))
-        return Call(probability, prior, probability >= self.cut[basis], basis)
+        total = sum(weight * features[name] for name, weight in self.weights[basis].items())
+        return Call(1.0 / (1.0 + math.exp(-total)), prior, basis)
+
+    def cut(self, probabilities: Sequence[float]) -> float:
+        """The probability from which one organism's compounds are called growth."""
+        return expected_cut(probabilities, self.cut_limits)
+
+
+def expected_cut(probabilities: Sequence[float], limits: tuple[float, float]) -> float:
+    """As many are above the cut as the probabilities add up to; the cut stays within limits."""
+    ranked = sorted(probabilities, reverse=True)
+    expected = round(sum(ranked))
+    cut = ranked[expected - 1] if expected else 1.0
+    return min(limits[1], max(limits[0], cut))
 
 
 def logit(probability: float) -> float:
@@ -114,6 +136,6 @@ def load_call_model(path: Path | None = None) -> CallModel:
         rate=raw["rate"],
         strength=raw["strength"],
         weights=raw["weights"],
-        cut=raw["cut"],
+        cut_limits=(raw["cut_limits"][0], raw["cut_limits"][1]),
         score_cut=raw["score_cut"],
     )

@@ -2,8 +2,9 @@
 
 Each labelled organism's proteome goes through the product's stages; the `screens` table then says for each compound
 whether the filled model grows on it as the only carbon source. A compound without an exchange in the model is «no
-growth» for FBA and keeps that reason. The default call is the combination of `calls.py`. An organism without a model
-counts: FBA says no growth, the default call rests on the prior alone, and the reason stands beside both.
+growth» for FBA and keeps that reason. The default call is that of `calls.py`. An organism without a model counts: FBA
+says no growth, the default call rests on what its hits say, or on the prior alone where there are none, and the reason
+stands beside both.
 """
 
 from __future__ import annotations
@@ -21,16 +22,19 @@ import numpy as np
 
 from gemforest import __version__
 from gemforest.errors import InputError
-from gemforest.evaluation.calls import CallModel, Said, load_call_model
+from gemforest.evaluation.calls import Call, CallModel, Said, load_call_model
+from gemforest.evaluation.kinship import GenomeFacts, genome_facts, kinship_rules, load_kinship
 from gemforest.evaluation.labels import GrowthLabel, read_growth_labels
 from gemforest.evaluation.metrics import Confusion, auc, brier, confusion, macro, macro_interval, number
 from gemforest.evaluation.project import Finished, Genome, find_file, run_project
+from gemforest.simulate.growth_score import common_compounds, growth_scores
 from gemforest.store import write_text
 
 BASE_MEDIUM = "M9"
 THRESHOLD = 0.01
 SUMMARY, CALLS = "growth.json", "calls.tsv"
 LOWEST_SCORE = -1e9
+GENOME_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -110,14 +114,16 @@ def evaluate_growth(
         if path is None
     }
     reasons = finished.reasons | missing
-    judged = judge(rows, screens_of(finished), reasons, load_call_model())
+    organisms = organisms_of(finished, compounds)
+    judged = judge(rows, organisms, reasons, load_call_model())
     record = summarise(judged, reasons) | {
+        "organisms_in_sample": sorted(n for n, o in organisms.items() if o.facts and load_kinship().knows(o.facts)),
         "what": "growth on carbon sources, default pipeline",
         "version": __version__,
         "labels": labels.name,
         "base_medium": base_medium,
         "threshold_per_h": threshold,
-        "default_call": "combination of FBA, growth score and the compound's prior (resources/growth_calls.json)",
+        "default_call": "growth score and the compound's prior among kin (resources/growth_calls.json)",
     }
     write_text(out / CALLS, calls_text(judged))
     write_text(out / SUMMARY, json.dumps(record, indent=1) + "\n")
@@ -125,12 +131,15 @@ def evaluate_growth(
 
 
 def settings(base_medium: str, threshold: float, compounds: Sequence[str]) -> dict[str, Any]:
-    """The config of such a run: the defaults, but for parts that no growth call needs."""
+    """The config of such a run: the defaults, but for parts that no growth call needs and a shorter clock."""
     return {
+        # Nobody waits half an hour, and once more double, for one organism of many: it counts without a model then.
+        "limits": {"seconds": GENOME_SECONDS},
         "growth": {"threshold_per_h": threshold},
         "simulate": {
             "screen_medium": base_medium,
             "screens": ["carbon"],
+            "growth_scores": ["common", *(c for c in compounds if c not in common_compounds())],
             "conditions": ["aerobic"],
             "parsimonious": False,
             "fva": "off",
@@ -139,52 +148,113 @@ def settings(base_medium: str, threshold: float, compounds: Sequence[str]) -> di
     }
 
 
-def screens_of(finished: Finished) -> dict[str, dict[str, dict[str, Any]]]:
-    """Organism to compound to its row of the carbon screen."""
+@dataclass(frozen=True)
+class Organism:
+    """What the pipeline left of one organism.
+
+    Attributes
+    ----------
+    screen
+        Compound to its row of the carbon screen; empty without a model.
+    scores
+        Compound to (growth score, weakest links).
+    facts
+        From its hits; None where there are none.
+    """
+
+    screen: Mapping[str, Mapping[str, Any]]
+    scores: Mapping[str, tuple[float, tuple[str, ...]]]
+    facts: GenomeFacts | None
+
+    def relative_score(self, compound: str) -> float | None:
+        """Score as `calls.py` takes it; None without a score."""
+        if self.facts is None or compound not in self.scores:
+            return None
+        roots = {c: -math.sqrt(max(0.0, -score)) for c, (score, _) in self.scores.items()}
+        mean = float(np.mean([roots[c] for c in roots if c in common_compounds()] or [0.0]))
+        return (roots[compound] - mean) * self.facts.coverage
+
+
+def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Organism]:
+    """What there is of each organism, also of those that did not come to a model but have hits."""
     found = {}
-    for name, (shard, genome_id) in finished.places.items():
-        rows = finished.context.store.read("screens", shard, genome_id).to_pylist()
-        found[name] = {row["compound"]: row for row in rows if row["screen"] == "carbon"}
+    for name, (shard, genome_id) in finished.reached.items():
+        store, cache = finished.context.store, finished.context.cache
+        if not store.table_path("hits", shard, genome_id).exists():
+            continue
+        hits = store.read("hits", shard, genome_id)
+        if not hits.num_rows:
+            continue
+        screen: dict[str, dict[str, Any]] = {}
+        if name in finished.places:
+            rows = store.read("screens", shard, genome_id).to_pylist()
+            screen = {row["compound"]: row for row in rows if row["screen"] == "carbon"}
+            scores = {
+                c: (row["growth_score"], tuple(row["weakest_links"] or ()))
+                for c, row in screen.items()
+                if row["growth_score"] is not None
+            }
+        else:
+            scored = growth_scores("bacteria", cache, hits, {*common_compounds(), *compounds})
+            scores = {c: (score.score, score.weakest_links) for c, score in scored.items()}
+        found[name] = Organism(screen, scores, genome_facts(kinship_rules(cache), hits))
     return found
 
 
 def judge(
     labels: Sequence[GrowthLabel],
-    screens: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    organisms: Mapping[str, Organism],
     reasons: Mapping[str, tuple[str, str]],
     model: CallModel,
 ) -> list[Row]:
     """Put beside each label what the pipeline says."""
-    return [_row(label, screens.get(label.org_id), reasons.get(label.org_id), model) for label in labels]
+    nothing = Organism({}, {}, None)
+    calls: dict[tuple[str, str], Call] = {}
+    for label in labels:
+        organism = organisms.get(label.org_id, nothing)
+        answer = organism.screen.get(label.bigg_id, {}).get("answer")
+        said = Said(
+            shift=load_kinship().shift(label.bigg_id, organism.facts) if organism.facts else 0.0,
+            fba_growth=None if label.org_id in reasons else answer == "growth",
+            score=organism.relative_score(label.bigg_id),
+        )
+        calls[label.org_id, label.bigg_id] = model.call(label.bigg_id, said)
+    by_organism: dict[str, list[float]] = {}
+    for (org_id, _), call in calls.items():
+        by_organism.setdefault(org_id, []).append(call.probability)
+    cuts = {org_id: model.cut(probabilities) for org_id, probabilities in by_organism.items()}
+    return [
+        _row(
+            label,
+            organisms.get(label.org_id, nothing),
+            reasons.get(label.org_id),
+            calls[label.org_id, label.bigg_id],
+            cuts[label.org_id],
+        )
+        for label in labels
+    ]
 
 
-def _row(
-    label: GrowthLabel,
-    screen: Mapping[str, Mapping[str, Any]] | None,
-    reason: tuple[str, str] | None,
-    model: CallModel,
-) -> Row:
-    said: Mapping[str, Any] = {}
-    if screen is None:
-        answer, note = "no_model", ": ".join(filter(None, reason or ("unknown",)))
+def _row(label: GrowthLabel, organism: Organism, reason: tuple[str, str] | None, call: Call, cut: float) -> Row:
+    said: Mapping[str, Any] = organism.screen.get(label.bigg_id, {})
+    if reason is not None:
+        answer, note = "no_model", ": ".join(filter(None, reason))
     elif not label.bigg_id:
         answer, note = "no_bigg_id", "the label names no BiGG compound"
-    elif label.bigg_id not in screen:
+    elif not said:
         answer, note = "not_in_universe", "no universe can exchange the compound"
     else:
-        said = screen[label.bigg_id]
         answer, note = said["answer"], ""
-    score = said.get("growth_score")
-    call = model.call(label.bigg_id, Said(None if answer == "no_model" else answer == "growth", score))
+    score, links = organism.scores.get(label.bigg_id, (math.nan, ()))
     return Row(
         label=label,
         answer=answer,
         growth_per_h=_float(said.get("growth_per_h")),
-        score=_float(score),
-        weakest_links=tuple(said.get("weakest_links") or ()),
+        score=score,
+        weakest_links=links,
         probability=call.probability,
         prior=call.prior,
-        called=call.growth,
+        called=call.probability >= cut,
         basis=call.basis,
         note=note,
     )

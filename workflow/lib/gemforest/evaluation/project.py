@@ -50,12 +50,15 @@ class Finished:
         Of the project that was run.
     places
         Name of each genome that came through the last stage to (shard, genome_id).
+    reached
+        Name of each genome of the plan to (shard, genome_id), however far it came.
     reasons
         Name of each other genome to (reason of the ledger, detail).
     """
 
     context: Context
     places: dict[str, tuple[str, str]]
+    reached: dict[str, tuple[str, str]]
     reasons: dict[str, tuple[str, str]]
 
 
@@ -184,9 +187,11 @@ def _take_over(cache: Path | None, own: Path) -> None:
 def _finished(context: Context, ids: Mapping[str, str], stages: Sequence[str]) -> Finished:
     stopped: dict[str, LedgerRow] = {}
     places: dict[str, str] = {}
+    shard_of: dict[str, str] = {}
     for shard in read_shards(context.store.root):
         for name in stages:
             for row in read_ledger(context.store.ledger_path(name, shard)):
+                shard_of[row.genome_id] = shard
                 if row.outcome not in (Outcome.OK, Outcome.SKIPPED_UPSTREAM):
                     stopped.setdefault(row.genome_id, row)
                 elif name == stages[-1] and row.outcome is Outcome.OK:
@@ -197,4 +202,5 @@ def _finished(context: Context, ids: Mapping[str, str], stages: Sequence[str]) -
             last = stopped.get(genome_id)
             detail = "" if last is None else last.detail or REASON_TEXT[last.reason]
             reasons[name] = ("unknown" if last is None else f"{last.stage}: {last.reason}", detail)
-    return Finished(context, {n: (places[g], g) for n, g in ids.items() if g in places}, reasons)
+    reached = {n: (shard_of[g], g) for n, g in ids.items() if g in shard_of}
+    return Finished(context, {n: (places[g], g) for n, g in ids.items() if g in places}, reached, reasons)
