@@ -289,7 +289,7 @@ def benchmarks(quick: bool) -> dict[str, Callable[[], Iterator[Record]]]:
             found[f"{kind}-{name}"] = of_draft(bench, name)
     found["screen-ecol"] = lambda: bench_screen("ecol")
     found["sbml-ijo1366"] = lambda: bench_sbml("ijo1366", curated("iJO1366"))
-    found["stage-ecol"] = lambda: bench_stage("ecol", 1 if quick else 10)
+    found["stage-ecol"] = lambda: bench_stage("ecol", 1 if quick else 50)
     return found
 
 

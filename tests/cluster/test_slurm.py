@@ -48,15 +48,16 @@ class Job:
     what: str
 
 
-def jobs() -> list[Job]:
-    """All jobs of the cluster's lifetime; `what` is the rule and its wildcards."""
+def jobs(since: int = 0) -> list[Job]:
+    """Jobs with numbers above `since`, ended ones too; `what` is the rule and its wildcards."""
     lines = subprocess.run(
         ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%k"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    return [Job(*line.split("|", 4)) for line in lines]
+    found = [Job(*line.split("|", 4)) for line in lines]
+    return [job for job in found if int(job.number) > since]
 
 
 def wait_for(seen: Callable[[], bool], what: str) -> None:
@@ -109,6 +110,7 @@ class Story:
 def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
     context = project(tmp_path_factory.mktemp("slurm") / "project")
     arguments = ["--profile", "slurm", "--cores", "2", "--", *IMPATIENT, *TOO_LITTLE]
+    earlier = max((int(job.number) for job in jobs()), default=0)
     head = subprocess.Popen(
         [*GEMFOREST, "run", *arguments], cwd=context.project, stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -117,7 +119,7 @@ def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
     wait_for(lambda: '"slurm"' in (context.store.root / "run.lock").read_text(), "the run's id in the lock")
     os.killpg(head.pid, signal.SIGKILL)
     head.wait()
-    before = jobs()
+    before = jobs(earlier)
     with (context.project / "resumed.txt").open("w+") as told:
         resumed = subprocess.Popen(
             [*GEMFOREST, "resume", "--cores", "2", "--", *IMPATIENT, *TOO_LITTLE],
@@ -134,7 +136,7 @@ def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
             if resumed.poll() is None:
                 os.killpg(resumed.pid, signal.SIGKILL)
         told.seek(0)
-        return Story(context, told.read(), before, jobs())
+        return Story(context, told.read(), before, jobs(earlier))
 
 
 def outcomes(context: Context, stage: str) -> dict[str, tuple[Outcome, str]]:
@@ -196,5 +198,5 @@ def test_the_tables_are_those_of_an_undisturbed_run_on_this_machine(
             assert ours.drop_columns([c for c in ours.column_names if c == "file"]).equals(
                 theirs.drop_columns([c for c in theirs.column_names if c == "file"])
             ), table
-    assert not [path for path in story.context.store.root.rglob("*.tmp")]
+    assert not list(story.context.store.root.rglob("*.tmp"))
     assert not (story.context.store.root / "run.lock").exists()
