@@ -45,9 +45,9 @@ from gemforest.fetch.datasets import Standing, accounts  # noqa: E402
 from gemforest.fetch.download import Limits, fetch_file  # noqa: E402
 from gemforest.fetch.pacing import ConnectionSlots, TokenBucket  # noqa: E402
 from gemforest.fetch.settings import CHOICE_KEYS  # noqa: E402
-from gemforest.fetch.sources import Checksum  # noqa: E402
 from gemforest.fetch.stage import process  # noqa: E402
 from gemforest.plan import ROW_FIELDS, rows_path  # noqa: E402
+from gemforest.sources import Checksum  # noqa: E402
 from gemforest.stage import Context, Task  # noqa: E402
 from gemforest.store import Store  # noqa: E402
 

@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from projects import REPOSITORY, make_project
 
 from gemforest.stage import Context
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile("gemforest", deadline=None)
+settings.load_profile("gemforest")
 
 
 @pytest.fixture

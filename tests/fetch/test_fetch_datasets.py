@@ -11,8 +11,8 @@ from replay import Archive, Assembly
 from gemforest.errors import GenomeError
 from gemforest.fetch import datasets
 from gemforest.fetch.datasets import Standing, accounts, lineages, taxon_reports
-from gemforest.fetch.sources import TaxonQuery, parse_source
 from gemforest.ledger import Reason
+from gemforest.sources import TaxonQuery, parse_source
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from gemforest.content import Limits as UnpackLimits
 from gemforest.errors import GenomeError
 from gemforest.fetch.client import Client, Patience
 from gemforest.fetch.download import Fetched, Limits, fetch_file
-from gemforest.fetch.sources import Checksum
 from gemforest.ledger import Outcome, Reason
+from gemforest.sources import Checksum
 
 CONTENT = squeeze(fasta(PROTEINS))
 MD5 = Checksum("md5", hashlib.md5(CONTENT).hexdigest())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
+import random
+import tarfile
 from datetime import date
 from pathlib import Path
 
@@ -14,9 +17,9 @@ from gemforest.errors import InputError, RefusedError
 from gemforest.fetch.datasets import AssemblyReport
 from gemforest.fetch.quality import QualityLimits, require_quality, shortcomings
 from gemforest.fetch.resolve import Changes, Found, changes, find, list_text, name_of, pin, read_list
-from gemforest.fetch.sources import Source, parse_source
 from gemforest.ledger import Reason
 from gemforest.pinned import stale_queries
+from gemforest.sources import Source, parse_source
 
 DAY = date(2026, 11, 21)
 GTDB_HEADER = (
@@ -73,6 +76,29 @@ def test_a_glob_lists_files_beside_the_sheet(bench: Bench, tmp_path: Path) -> No
 def test_gtdb_filters_choose(bench: Bench, tmp_path: Path, filters: str, accessions: list[str]) -> None:
     (tmp_path / "bac.tsv.gz").write_bytes(gzip.compress(GTDB.encode()))
     assert found_by(bench, f"gtdb:bac.tsv.gz?{filters}", tmp_path) == accessions
+
+
+def archived(folder: Path, name: str, members: dict[str, bytes]) -> None:
+    with tarfile.open(folder / name, "w:gz") as archive:
+        for member, content in members.items():
+            told = tarfile.TarInfo(member)
+            told.size = len(content)
+            archive.addfile(told, io.BytesIO(content))
+
+
+def test_tables_of_older_releases_are_read_from_their_tar_archive(bench: Bench, tmp_path: Path) -> None:
+    archived(tmp_path, "bac.tar.gz", {"../README": b"not this", "bac_r207.tsv": GTDB.encode()})
+    assert found_by(bench, "gtdb:bac.tar.gz?taxon=s__Escherichia coli", tmp_path) == ["GCF_000005845.2"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["bac.tar.gz"]
+
+
+def test_a_torn_or_empty_tar_archive_is_told(bench: Bench, tmp_path: Path) -> None:
+    archived(tmp_path, "none.tar.gz", {"README": b"nothing"})
+    archived(tmp_path, "whole.tar.gz", {"bac.tsv": random.Random(1).randbytes(300_000)})
+    (tmp_path / "torn.tar.gz").write_bytes((tmp_path / "whole.tar.gz").read_bytes()[:1000])
+    for name, word in (("none.tar.gz", "holds no .tsv"), ("torn.tar.gz", "torn.tar.gz")):
+        with pytest.raises(InputError, match=word):
+            found_by(bench, f"gtdb:{name}?representative=true", tmp_path)
 
 
 def test_older_gtdb_tables_have_checkm_1(bench: Bench, tmp_path: Path) -> None:

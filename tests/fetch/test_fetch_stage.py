@@ -174,6 +174,16 @@ def test_urls_need_and_keep_their_checksum(context: Context, server: ReplayServe
     assert genome(context, "good")["accession"] is None
 
 
+def test_the_query_of_a_signed_url_stays_out_of_the_tables(context: Context, server: ReplayServer) -> None:
+    url = f"{server.genomes_url}/all/GCF/000/027/325/GCF_000027325.1_ASM2732v1/GCF_000027325.1_ASM2732v1{FILE}"
+    signed = f"{url}?X-Signature=0123456789#sha256={hashlib.sha256(CONTENT).hexdigest()}"
+    assert run(context, {"signed": signed}) == {"signed": ("ok", "")}
+    assert genome(context, "signed")["source"] == url
+    tables = [path.read_bytes() for path in context.store.root.rglob("*.parquet")]
+    assert tables
+    assert not any(b"X-Signature" in content for content in tables)
+
+
 def test_a_url_takes_its_checksum_from_the_column(context: Context, server: ReplayServer) -> None:
     url = f"{server.genomes_url}/all/GCF/000/027/325/GCF_000027325.1_ASM2732v1/GCF_000027325.1_ASM2732v1{FILE}"
     found = run(context, {"good": url}, checksum=f"sha256:{hashlib.sha256(CONTENT).hexdigest()}")

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from Bio import SeqIO
 from projects import REPOSITORY
 
 from gemforest.carveme_files import carveme_data
@@ -60,7 +61,18 @@ def given_tables() -> dict[str, pa.Table]:
         field.name: pa.nulls(len(hits), field.type) if rows[field.name] is None else pa.array(rows[field.name])
         for field in TABLES["hits"].schema
     }
+    length = {r.id: len(r.seq) for r in SeqIO.parse(genome["file"], "fasta")}
+    deep = {
+        "genome_id": [GENOME] * len(hits),
+        "gene_id": hits[0],
+        "target": hits[1],
+        "identity_percent": hits[2].astype("float32"),
+        "bitscore": hits[11].astype("float32"),
+        "query_coverage": [float(c) / length[g] for g, c in zip(hits[0], hits[3], strict=True)],
+        "target_coverage": [0.9] * len(hits),
+    }
     return {
+        "homologs": pa.table(deep).cast(TABLES["homologs"].schema),
         "genomes": pa.Table.from_pylist([genome], schema=TABLES["genomes"].schema),
         "hits": pa.table(columns).cast(TABLES["hits"].schema),
     }

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from functools import cache as cache_of_functools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from projects import REPOSITORY
 from scipy.sparse import csc_array
 
-from gemforest.draft.highs_engine import carve
+from gemforest.biomass import is_biomass_pool
+from gemforest.carveme_files import carveme_data
+from gemforest.draft.carving import Carving
+from gemforest.draft.highs_engine import Ensemble, carve
 from gemforest.draft.kernel import Limits, solve_kernel
 from gemforest.draft.problem import CarvingOptions, Problem
 from gemforest.draft.reduction import InfeasibleError, components, reduce_problem
 from gemforest.errors import GenomeError
+from gemforest.evidence.scores import Rules, load_rules, score_reactions
 from gemforest.fluxes import growth, with_bounds
 from gemforest.ledger import Reason
 from gemforest.universe import Universe, consistent, load_universe, subnetwork
@@ -24,16 +33,44 @@ LIMITS = Limits(nodes=1000, seconds=60.0)
 
 
 @pytest.fixture(scope="module")
-def gramneg(tmp_path_factory: pytest.TempPathFactory) -> Universe:
-    return load_universe("gramneg", tmp_path_factory.mktemp("universes"))
+def cache() -> Path:
+    return REPOSITORY / "resources" / "cache"
 
 
-def scores_of(universe: Universe, seed: int) -> dict[str, float]:
-    """Scores for a third of the universe's reactions, as a genome would give them."""
-    rng = np.random.default_rng(seed)
-    inner = [r for r in universe.network.reactions if not r.startswith("EX_") and r not in ("ATPM", "Growth")]
-    chosen = sorted(rng.choice(inner, len(inner) // 3, replace=False).tolist())
-    return dict(zip(chosen, np.round(rng.uniform(0.1, 2.5, len(chosen)), 1).tolist(), strict=True))
+@pytest.fixture(scope="module")
+def gramneg(cache: Path) -> Universe:
+    return load_universe("gramneg", cache)
+
+
+@pytest.fixture(scope="module")
+def ecoli() -> dict[str, float]:
+    return scores_of("Ecoli_K12_MG1655")
+
+
+def scores_of(genome: str) -> dict[str, float]:
+    """Scores of a proteome from the hits that the carveme package carries for it."""
+    hits = pd.read_csv(carveme_data(f"benchmark/fasta/{genome}.tsv"), sep="\t", header=None)
+    columns = (hits[0].to_numpy(), hits[1].to_numpy().astype(str), hits[11].to_numpy(dtype=float))
+    return {s.reaction: s.normalized_score for s in score_reactions(_rules(), *columns)}
+
+
+@cache_of_functools
+def _rules() -> Rules:
+    with gzip.open(carveme_data("generated/bigg_gprs.csv.gz"), "rt") as handle:
+        reactions = {line.split(",")[2].removeprefix("R_") for line in handle}
+    return load_rules(sorted(reactions))
+
+
+def total_of(carving: Carving, scores: dict[str, float]) -> float:
+    unpaid = {r for r in carving.reactions if r.startswith("EX_") or is_biomass_pool(r)} | {"ATPM", "Growth"}
+    return sum(scores.get(r, -1.0) for r in carving.reactions - unpaid)
+
+
+def sound(universe: Universe, reactions: frozenset[str]) -> bool:
+    """Whether every reaction carries flux and growth with maintenance is feasible."""
+    draft = subnetwork(universe, sorted(reactions), {}, "draft")
+    status, rate = growth(with_bounds(draft, {"ATPM": (0.1, 1000.0)}))
+    return bool(consistent(draft.stoichiometry, draft.lower, draft.upper).all()) and status == "optimal" and rate >= 0.1
 
 
 def random_problem(rng: np.random.Generator) -> Problem:
@@ -91,44 +128,45 @@ def test_reduction_and_kernel_find_the_best_set_of_small_networks(seed: int) -> 
     assert consistent(part, problem.lower[members], problem.upper[members]).all()
 
 
-def test_a_draft_carries_flux_everywhere_grows_and_stays_below_its_bound(gramneg: Universe) -> None:
-    scores = scores_of(gramneg, 1)
-    carving = carve(gramneg, scores)
-    draft = subnetwork(gramneg, sorted(carving.reactions), {}, "draft")
-    assert consistent(draft.stoichiometry, draft.lower, draft.upper).all()
-    status, rate = growth(with_bounds(draft, {"ATPM": (0.1, 1000.0)}))
-    assert status == "optimal" and rate >= 0.1
-    unpaid = {r for r in carving.reactions if r.startswith("EX_")} | {"ATPM", "Growth"}
-    total = sum(scores.get(r, -1.0) for r in carving.reactions - unpaid)
-    assert total <= carving.bound + 1e-6
-    assert total >= 0.95 * carving.bound
-    without = {r for r in carving.reactions if r not in scores}
-    assert set(carving.why) == without
+def test_a_draft_carries_flux_everywhere_grows_and_is_proven_best(gramneg: Universe, ecoli: dict[str, float]) -> None:
+    carving = carve(gramneg, ecoli)
+    assert sound(gramneg, carving.reactions)
+    assert carving.method == "exact" and not carving.limit_fired
+    assert total_of(carving, ecoli) == pytest.approx(carving.bound, abs=1e-3)
 
 
 def test_the_same_scores_give_the_same_draft_whatever_their_order_and_the_hash_seed(
-    gramneg: Universe, tmp_path: Path
+    gramneg: Universe, ecoli: dict[str, float], cache: Path
 ) -> None:
-    scores = scores_of(gramneg, 2)
-    carving = carve(gramneg, dict(reversed(list(scores.items()))))
+    carving = carve(gramneg, dict(reversed(list(ecoli.items()))))
     script = (
         "import sys; from pathlib import Path; from gemforest.universe import load_universe;"
         "from gemforest.draft.highs_engine import carve; sys.path.insert(0, sys.argv[2]);"
         "from test_carving import scores_of; u = load_universe('gramneg', Path(sys.argv[1]));"
-        "print('\\n'.join(sorted(carve(u, scores_of(u, 2)).reactions)))"
+        "print('\\n'.join(sorted(carve(u, scores_of('Ecoli_K12_MG1655')).reactions)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "11", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", script, str(cache), str(Path(__file__).parent)]
     other = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
     assert other.split() == sorted(carving.reactions)
 
 
+def test_an_ensemble_holds_different_sound_drafts_within_the_share_asked_for(
+    gramneg: Universe, ecoli: dict[str, float]
+) -> None:
+    carving = carve(gramneg, ecoli, ensemble=Ensemble(size=3, within=0.01))
+    best = total_of(carving, ecoli)
+    assert len(set(carving.alternatives) | {carving.reactions}) == 4
+    for reactions in carving.alternatives:
+        assert sound(gramneg, reactions)
+        other = total_of(replace(carving, reactions=reactions), ecoli)
+        assert 0.99 * best <= other <= best + 1e-6
+
+
 def test_without_any_score_the_draft_is_a_small_growing_network(gramneg: Universe) -> None:
     carving = carve(gramneg, {})
-    draft = subnetwork(gramneg, sorted(carving.reactions), {}, "bare")
-    status, rate = growth(draft)
-    assert status == "optimal" and rate >= 0.1
-    assert len(draft.reactions) < 700
+    assert sound(gramneg, carving.reactions)
+    assert len(carving.reactions) < 700
 
 
 def test_with_every_reaction_scored_the_whole_universe_is_kept(gramneg: Universe) -> None:
@@ -146,12 +184,21 @@ def test_an_impossible_constraint_names_the_precursors_that_it_blocks(gramneg: U
     assert "mg2_c" in error.value.detail
 
 
-def test_soft_constraints_and_reference_reactions_change_what_is_worth_keeping(gramneg: Universe) -> None:
-    scores = scores_of(gramneg, 3)
-    plain = carve(gramneg, scores)
-    absent = sorted(r for r in gramneg.network.reactions if r not in plain.reactions and r not in scores)[:40]
-    reference = CarvingOptions(reference_reactions=frozenset([*absent, "FOREIGN"]), reference_score=5.0)
-    assert carve(gramneg, scores, reference).reactions & set(absent)
-    unwanted = sorted(r for r in plain.reactions if r in scores and scores[r] < 0.5)[:5]
-    against = carve(gramneg, scores, CarvingOptions(soft_constraints=dict.fromkeys(unwanted, 0), soft_score=50.0))
-    assert not against.reactions & set(unwanted)
+def test_constraints_and_reference_reactions_change_what_is_worth_keeping(
+    gramneg: Universe, ecoli: dict[str, float]
+) -> None:
+    plain = carve(gramneg, ecoli)
+    able = {r for r, b in zip(gramneg.network.reactions, gramneg.blocked, strict=True) if not b}
+    absent = sorted(r for r in able if r not in plain.reactions and r not in ecoli)[:40]
+    unwanted = sorted(r for r in plain.reactions if r in ecoli and ecoli[r] < 0.5)[:5]
+    options = CarvingOptions(
+        reference_reactions=frozenset([*absent, "FOREIGN"]),
+        reference_score=5.0,
+        soft_constraints=dict.fromkeys(unwanted, 0),
+        soft_score=50.0,
+        hard_constraints={"PFK": (0.0, 0.0), "TALA": (0.0, 1000.0)},
+    )
+    carving = carve(gramneg, ecoli, options)
+    assert set(absent) <= carving.reactions
+    assert not carving.reactions & {*unwanted, "PFK"}
+    assert "TALA" in plain.reactions

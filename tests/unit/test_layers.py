@@ -10,8 +10,8 @@ import pytest
 from gemforest.stages import STAGE_NAMES
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "lib" / "gemforest"
-TOP = {"atlas", "check", "cli", "config_show", "dag", "doctor", "explain", "export", "init", "query", "report", "run",
-       "stages", "status", "evaluation", "newproject", "project"}  # fmt: skip
+TOP = {"atlas", "check", "cli", "config_show", "dag", "doctor", "explain", "explain_gene", "export", "init",
+       "query", "report", "run", "stages", "status", "evaluation", "newproject", "project", "usermodels"}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

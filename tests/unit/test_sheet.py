@@ -56,6 +56,27 @@ def test_rows_that_stand_for_many_genomes_are_kept_apart(tmp_path):
     assert sheet.queries["source_kind"].to_pylist() == ["taxon", "glob"]
 
 
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("taxon:562?refrence=true", "unknown filter 'refrence'"),
+        ("taxon:562?level=finished", "level=finished is not a value"),
+        ("taxon:562?released_after=2026-02-30", "released_after=2026-02-30 is not a value"),
+        ("gtdb:bac120.tsv?min_completeness=good", "min_completeness=good is not a value"),
+        ("gtdb:bac120.tsv?limit=1&limit=2", "'limit' is given twice"),
+        ("https://me:secret@host/a.faa", "user or a password"),
+    ],
+)
+def test_a_query_or_address_that_cannot_work_is_told_with_its_row(tmp_path, source, word):
+    path = tmp_path / "genomes.tsv"
+    path.write_text(f"genome_id\tsource\na\ta.faa\n{'b' if source.startswith('http') else ''}\t{source}\n")
+    with pytest.raises(SheetError) as caught:
+        read_sheet(path)
+    (problem,) = caught.value.problems
+    assert (problem.row, problem.column) == (3, "source")
+    assert word in f"{problem.what}: {problem.mend}"
+
+
 def test_every_problem_is_reported_at_once_with_row_column_value_and_mend(tmp_path):
     text = HEADER + "".join(
         f"{row}\n"

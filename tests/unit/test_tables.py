@@ -12,6 +12,7 @@ DESIGNED = {
     "fetch": {"genomes"},
     "genes": {"proteins"},
     "homology": {"hits"},
+    "embed": {"embeddings"},
     "evidence": {"gene_reactions", "reaction_scores", "dark_enzymes"},
     "draft": {"draft_reactions"},
     "gapfill": {"gapfills", "model_reactions"},

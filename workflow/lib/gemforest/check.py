@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gemforest.ledger import Outcome, read_ledger
+from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shards
 from gemforest.stage import Context, Stage
 from gemforest.stages import STAGE_NAMES, all_stages
 from gemforest.store import file_sha256, read_metadata
+
+# A source can vanish between the stage that brings it here and the one that reads it: caches are emptied.
+SOURCE_STAGE, READING_STAGE = "fetch", "genes"
 
 # Footers are small reads on a shared file system: waiting overlaps well.
 READERS = 8
@@ -49,8 +53,11 @@ def check(context: Context, deep: bool = False, repair: bool = False) -> list[Da
     """
     damages: list[Damage] = []
     for shard in read_shards(context.store.root):
+        gone = _sources_gone(context, shard)
         for stage in all_stages():
             found = [*_gap(stage, context, shard), *_damages(stage, context, shard, deep)]
+            if stage.name in (SOURCE_STAGE, READING_STAGE):
+                found += [Damage(stage.name, shard, one, "its file was gone when it was to be read") for one in gone]
             damages += found
             if found and repair:
                 _forget(context, stage, shard, [damage.genome_id for damage in found if damage.genome_id])
@@ -85,6 +92,14 @@ def _gap(stage: Stage, context: Context, shard: str) -> Iterator[Damage]:
         return
     if any(context.store.ledger_path(name, shard).exists() for name in later):
         yield Damage(stage.name, shard, "", "the ledger is missing")
+
+
+def _sources_gone(context: Context, shard: str) -> list[str]:
+    """Genomes whose file was gone when it was to be read; both stages must run again to bring it back."""
+    with suppress(OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        rows = read_ledger(context.store.ledger_path(READING_STAGE, shard))
+        return [row.genome_id for row in rows if row.reason is Reason.FILE_NOT_FOUND]
+    return []
 
 
 def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator[Damage]:

@@ -23,6 +23,7 @@ STAGE_HELP = {
     "fetch": "bring each genome's file here and write down what it is",
     "genes": "read proteins",
     "homology": "search the proteins with DIAMOND",
+    "embed": "turn proteins into vectors, where the config wants them",
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",
@@ -99,18 +100,58 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
+    sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
+    sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
+    sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
+    sub.add_argument("--output", type=Path, required=True, help="folder for the tables and outcomes.tsv")
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model, or why it is not")
+    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK")
+    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
+    _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
         "--show", action="store_true", help="the effective config, defaults filled in (this is the default)"
     )
     sub.add_argument("--keys", action="store_true", help="every key with its default and its meaning")
     return parser
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`gemforest evaluate WHAT`: each takes a table of labels and runs the product's own stages."""
+    text = "compare the default pipeline with what was measured"
+    parser = commands.add_parser("evaluate", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    what = parser.add_subparsers(required=True, metavar="WHAT")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = what.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        sub.set_defaults(command=command, name="evaluate", project=Path())
+        sub.add_argument("--out", type=Path, required=True, help="folder for the results")
+        sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+        return sub
+
+    sub = add("growth", _evaluate_growth, "growth on carbon sources")
+    sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes (FASTA, may be packed)")
+    sub.add_argument(
+        "--labels", type=Path, required=True, help="TSV with the columns org_id, proteome, bigg_id, growth (0 or 1)"
+    )
+    sub.add_argument(
+        "--base-medium", default="M9", help="medium the sources are added to, its carbon taken out (default: M9)"
+    )
+    sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
+    sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    for name, columns, text in (
+        ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
+        ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
+    ):
+        sub = add(name, _evaluate_answers, text)
+        sub.set_defaults(question=name)
+        sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+        sub.add_argument("--labels", type=Path, required=True, help=f"TSV with the columns {columns} (0 or 1)")
+        sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
+        sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
 
 def _context(parsed: argparse.Namespace) -> Context:
@@ -276,6 +317,20 @@ def _init(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _simulate_models(parsed: argparse.Namespace) -> int:
+    from gemforest.ledger import Outcome
+    from gemforest.usermodels import simulate_models
+
+    rows = simulate_models(_context(parsed), parsed.files, parsed.medium, parsed.output)
+    for row in rows:
+        told = (
+            f"growth {row.growth_per_h:.4g} per h" if row.growth_per_h is not None else row.reason or "no growth value"
+        )
+        print(f"{row.model}: {row.outcome}, {told}" + (f" ({row.detail})" if row.detail else ""))
+    print(f"{len(rows)} models; tables and outcomes.tsv in {parsed.output}")
+    return 0 if all(row.outcome is Outcome.OK for row in rows) else 1
+
+
 def _doctor(parsed: argparse.Namespace) -> int:
     import json
 
@@ -294,9 +349,52 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
-    from gemforest.explain import explain
+    from gemforest.explain_gene import explain_any
 
-    print(explain(_context(parsed), parsed.genome, parsed.reaction))
+    print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
+    return 0
+
+
+def _evaluate_growth(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.growth import CALLS, SUMMARY, evaluate_growth
+
+    record = evaluate_growth(
+        parsed.proteomes,
+        parsed.labels,
+        parsed.out,
+        base_medium=parsed.base_medium,
+        threshold=parsed.threshold,
+        cores=parsed.cores,
+        media=parsed.media,
+        cache=Path("resources") / "cache",
+    )
+    shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
+    print("\n".join(f"{name}\t{record[name]}" for name in shown))
+    if record["organisms_in_sample"]:
+        print(f"in-sample, the default call was fitted on them\t{', '.join(record['organisms_in_sample'])}")
+    for org_id, reason in record["organisms_without_model"].items():
+        print(f"no model\t{org_id}\t{reason}")
+    print(f"{parsed.out / SUMMARY}\n{parsed.out / CALLS}")
+    return 0
+
+
+def _evaluate_answers(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.answers import ESSENTIALITY, PRODUCTS, evaluate_answers
+
+    question = {entry.name: entry for entry in (ESSENTIALITY, PRODUCTS)}[parsed.question]
+    record = evaluate_answers(
+        question,
+        parsed.proteomes,
+        parsed.labels,
+        parsed.out,
+        medium=parsed.medium,
+        threshold=parsed.threshold,
+        cores=parsed.cores,
+        cache=Path("resources") / "cache",
+    )
+    for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / f"{question.name}.json")
     return 0
 
 

@@ -69,6 +69,12 @@ class Dag:
             text = path.read_text(encoding="utf-8")
         return int(FROM_AFAR.search(text) is not None)
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that a job of the embed stage asks for."""
+        embed = self.config["embed"]
+        return int(embed["enabled"] and embed["device"] == "cuda")
+
     def ledgers(self, name: str) -> list[str]:
         """Ledgers that a stage's rule takes as input, with the wildcard `shard`."""
         return [f"{self.root}/ledger/{before}/shard={{shard}}.parquet" for before in stage(name).upstream]

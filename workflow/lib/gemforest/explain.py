@@ -78,7 +78,7 @@ def explain(context: Context, genome_id: str, reaction: str) -> Explanation:
         tables; the message names the nearest known ones.
     """
     reaction = reaction.removeprefix("R_")
-    shard = _shard(context, genome_id)
+    shard = shard_of(context, genome_id)
     findings = _findings(context, shard, genome_id, reaction)
     if not findings.database_proteins and not any((findings.scores, findings.draft, findings.fills, findings.model)):
         _refuse_unknown(context, shard, genome_id, reaction)
@@ -86,18 +86,20 @@ def explain(context: Context, genome_id: str, reaction: str) -> Explanation:
     return Explanation(genome_id, reaction, in_model, _verdict(findings), tuple(_steps(findings)))
 
 
-def _shard(context: Context, genome_id: str) -> str:
+def shard_of(context: Context, genome_id: str) -> str:
+    """The genome's shard; InputError where it is not in the plan."""
     path = plan_folder(context.store.root) / "members.tsv"
     if not path.exists():
         raise InputError(f"{path} is missing: nothing was run in this project yet; `gemforest plan` places the genomes")
     with path.open(encoding="utf-8", newline="") as handle:
         shards = {row["genome_id"]: row["shard"] for row in csv.DictReader(handle, delimiter="\t")}
     if genome_id not in shards:
-        raise InputError(f"no genome {genome_id!r} in the plan{_did_you_mean(genome_id, shards)}")
+        raise InputError(f"no genome {genome_id!r} in the plan{did_you_mean(genome_id, shards)}")
     return shards[genome_id]
 
 
-def _did_you_mean(name: str, known: Any) -> str:
+def did_you_mean(name: str, known: Any) -> str:
+    """A hint at the nearest of the known names, or nothing."""
     by_lower = {str(one).lower(): str(one) for one in known}
     near = [by_lower[found] for found in get_close_matches(name.lower(), by_lower, 3, 0.6)]
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -106,18 +108,18 @@ def _did_you_mean(name: str, known: Any) -> str:
 def _refuse_unknown(context: Context, shard: str, genome_id: str, reaction: str) -> None:
     known = set(_proteins_of_reactions())
     for table in ("draft_reactions", "model_reactions"):
-        rows = _read(context, table, shard, genome_id)
+        rows = rows_of(context, table, shard, genome_id)
         known |= set(rows["reaction"].to_pylist()) if rows is not None else set()
-    raise InputError(f"{reaction!r} is no reaction of the database or of this genome{_did_you_mean(reaction, known)}")
+    raise InputError(f"{reaction!r} is no reaction of the database or of this genome{did_you_mean(reaction, known)}")
 
 
 def _findings(context: Context, shard: str, genome_id: str, reaction: str) -> Findings:
     def rows(table: str) -> list[dict[str, Any]] | None:
-        found = _read(context, table, shard, genome_id)
+        found = rows_of(context, table, shard, genome_id)
         return None if found is None else found.filter(pc.equal(found["reaction"], reaction)).to_pylist()
 
     proteins = _proteins_of_reactions().get(reaction, frozenset())
-    hits = _read(context, "hits", shard, genome_id)
+    hits = rows_of(context, "hits", shard, genome_id)
     if hits is not None:
         hits = hits.filter(pc.is_in(hits["target"], pa.array(sorted(proteins), pa.string())))
         hits = hits.sort_by([("bitscore", "descending"), ("gene_id", "ascending")])
@@ -133,14 +135,15 @@ def _findings(context: Context, shard: str, genome_id: str, reaction: str) -> Fi
 
 
 def _lacking_universe(context: Context, shard: str, genome_id: str, reaction: str) -> str:
-    lineage = _read(context, "lineages", shard, genome_id)
+    lineage = rows_of(context, "lineages", shard, genome_id)
     if lineage is None or not lineage.num_rows:
         return ""
     name: str = lineage["universe"][0].as_py()
     return "" if reaction in load_universe(name, context.cache).network.reactions else name
 
 
-def _read(context: Context, table: str, shard: str, genome_id: str) -> pa.Table | None:
+def rows_of(context: Context, table: str, shard: str, genome_id: str) -> pa.Table | None:
+    """A genome's rows of a table; None where its stage has not written them."""
     if table not in TABLES or not context.store.table_path(table, shard, genome_id).exists():
         return None
     return context.store.read(table, shard, genome_id)

@@ -311,8 +311,8 @@ def fva(
     return _mapped_ranges(search, reduction, wanted, optimum)
 
 
-def _growing_program(network: Network, least_growth: float) -> tuple[Reduction, LinearProgram]:
-    """The reduced network with the objective held from below, without costs."""
+def growing_reduction(network: Network, least_growth: float) -> tuple[Reduction, np.ndarray | None]:
+    """The reduced network in which growth is at least this, and the objective's row where a bound cannot say so."""
     (objective,) = np.nonzero(network.objective)
     lower = network.lower.copy()
     if len(objective) == 1:
@@ -320,13 +320,17 @@ def _growing_program(network: Network, least_growth: float) -> tuple[Reduction, 
         if network.objective[j] > 0.0:
             lower[j] = max(lower[j], least_growth / network.objective[j])
             lower[j] = min(lower[j], network.upper[j])
-            reduction = reduce_network(network, lower, network.upper)
-            program = LinearProgram(reduction.stoichiometry, reduction.lower, reduction.upper, settings=_FVA_SETTINGS)
-            return reduction, program
+            return reduce_network(network, lower, network.upper), None
     reduction = reduce_network(network)
+    return reduction, reduction.costs(network.objective) if len(objective) else None
+
+
+def _growing_program(network: Network, least_growth: float) -> tuple[Reduction, LinearProgram]:
+    """The reduced network with the objective held from below, without costs."""
+    reduction, row = growing_reduction(network, least_growth)
     program = LinearProgram(reduction.stoichiometry, reduction.lower, reduction.upper, settings=_FVA_SETTINGS)
-    if len(objective):
-        program.add_rows(reduction.costs(network.objective)[None, :], least_growth, np.inf)
+    if row is not None:
+        program.add_rows(row[None, :], least_growth, np.inf)
     return reduction, program
 
 

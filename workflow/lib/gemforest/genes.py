@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from gemforest.content import Content, Limits, read_unpacked, recognise
-from gemforest.errors import RefusedError
+from gemforest.errors import GenomeError, RefusedError
 from gemforest.genecalling import Calling, call_genes
 from gemforest.ledger import Reason
 from gemforest.sequences import Contig, fasta_genes, fasta_sequences, n50, read_genbank, tabulate
@@ -35,6 +35,12 @@ class GeneSet:
 def process(task: Task) -> Products:
     """Read the genome's file; refuse what is not a genome's worth of proteins."""
     path = task.context.project / task.read("genomes", ["file"])["file"][0].as_py()
+    if not path.exists():
+        raise GenomeError(
+            Reason.FILE_NOT_FOUND,
+            f"{path} is gone since it was fetched; `gemforest check --repair`, which every run begins with, brings it "
+            "back",
+        )
     limits = Limits(max_bytes=int(task.context.config["limits"]["unpacked_mb"] * 1e6))
     genes = read_genes(
         path,

@@ -156,6 +156,7 @@ class LedgerRow:
     peak_mb: float
     key: str
     versions: str
+    output: str = ""
 
     def to_json(self) -> str:
         """Text for the metadata of the genome's file."""

@@ -96,7 +96,7 @@ class Shard:
         for row in rows:
             genome_id = row["genome_id"]
             before = {stage: found[genome_id] for stage, found in upstream.items()}
-            key = keys.key(row, {stage: (r.key, r.outcome) for stage, r in before.items()})
+            key = keys.key(row, {stage: (r.output or r.key, r.outcome) for stage, r in before.items()})
             task = Task(
                 genome_id, self.shard, row, self.stage.settings(self.context.config), self.context, key, versions
             )
@@ -237,7 +237,7 @@ class Shard:
             return
         share = (time.monotonic() - started) / len(tasks)
         for task in tasks:
-            row = _row(self.stage, task, Outcome.OK, Reason.NONE, "", share)
+            row = _row(self.stage, task, Outcome.OK, Reason.NONE, "", share, products[task.genome_id])
             finish(self.stage, task, row, products[task.genome_id])
             self.rows[task.genome_id] = row
             progress.write()
@@ -292,7 +292,7 @@ def work(stage: Stage, task: Task, marker: str) -> LedgerRow:
             raise InfrastructureError(f"{stage.name}, {task.genome_id}: {error}") from error
         traceback.print_exc(file=sys.stderr)
         outcome, reason, detail = Outcome.FAILED, Reason.UNEXPECTED, f"{type(error).__name__}: {error}"
-    row = _row(stage, task, outcome, reason, detail, time.monotonic() - started)
+    row = _row(stage, task, outcome, reason, detail, time.monotonic() - started, products)
     try:
         finish(stage, task, row, products)
     except OSError as error:
@@ -348,7 +348,15 @@ def booked_row(stage: Stage, context: Context, shard: str, genome_id: str) -> Le
     return LedgerRow.from_json(metadata["ledger"])
 
 
-def _row(stage: Stage, task: Task, outcome: Outcome, reason: Reason, detail: str, seconds: float) -> LedgerRow:
+def _row(
+    stage: Stage,
+    task: Task,
+    outcome: Outcome,
+    reason: Reason,
+    detail: str,
+    seconds: float,
+    products: Products | None = None,
+) -> LedgerRow:
     return LedgerRow(
         task.genome_id,
         stage.name,
@@ -359,6 +367,7 @@ def _row(stage: Stage, task: Task, outcome: Outcome, reason: Reason, detail: str
         round(_peak_mb(), 1),
         task.key,
         task.versions,
+        stage.output(products) if stage.output and products else task.key,
     )
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from gemforest.errors import InputError
 from gemforest.fluxes import medium_bounds
 from gemforest.models import Network
@@ -86,6 +88,22 @@ def exchange_bounds(
     else:
         named = {f"EX_{compound}_e": limit for compound, limit in uptakes.items()}
     return medium_bounds(network, named)
+
+
+def exchanges_by_compound(network: Network) -> tuple[dict[str, int], dict[str, str]]:
+    """Compound (id without its compartment) to the index of its exchange, and to its formula.
+
+    Only exchanges written as the compound leaving (`glc__D_e ->`) are meant; the other way round is no BiGG convention.
+    """
+    exchange_of, formula_of = {}, {}
+    matrix = network.stoichiometry
+    sizes = np.diff(matrix.indptr)
+    for j, reaction in enumerate(network.reactions):
+        if reaction.startswith("EX_") and sizes[j] == 1 and matrix.data[matrix.indptr[j]] < 0.0:
+            i = matrix.indices[matrix.indptr[j]]
+            compound = network.metabolites[i].rpartition("_")[0] or network.metabolites[i]
+            exchange_of[compound], formula_of[compound] = j, network.formulas[i]
+    return exchange_of, formula_of
 
 
 def media_digests(context: Context, row: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from gemforest.errors import InputError
+from gemforest.sources import parse_source
 
 REQUIRED = ("genome_id", "source")
 DEFAULTS = {"universe": "auto", "genetic_code": "auto", "medium": "", "content": "auto", "checksum": ""}
@@ -145,6 +146,7 @@ def read_sheet(path: Path, universes: Collection[str] = UNIVERSES, media: Collec
     columns["genome_id"] = _default_ids(columns, kinds)
     problems += _id_problems(columns["genome_id"], kinds, rows)
     problems += _source_problems(columns["source"], rows)
+    problems += _query_problems(columns["source"], kinds, rows)
     own = pc.match_substring_regex(columns["universe"], OWN_UNIVERSE)
     named = pc.if_else(own, DEFAULTS["universe"], columns["universe"])
     problems += _choice_problems("universe", named, universes, rows)
@@ -332,9 +334,13 @@ def _source_problems(sources: pa.Array, rows: np.ndarray) -> list[Problem]:
         return pc.and_(rest, pc.match_substring_regex(sources, pattern))
 
     schemes = "use a path, an accession, https://, carveme:NAME or taxon:NAME"
+    login = pc.match_substring_regex(sources, r"^https?://[^/\s]*@")
     scheme = pc.and_(where(r"^[A-Za-z][A-Za-z0-9+.-]+:"), pc.invert(where(r"^file:")))
     return [
         *_problems("source", sources, pc.equal(sources, ""), rows, "is empty", f"name where the genome is: {schemes}"),
+        *_problems(
+            "source", sources, login, rows, "names a user or a password", "take it out of the URL: sheets are shared"
+        ),
         *_problems("source", sources, where(r"^[A-Za-z]:"), rows, "is a Windows path", "write it with / and no drive"),
         *_problems("source", sources, scheme, rows, "is a kind of source that is not known", schemes),
         *_problems(
@@ -346,6 +352,19 @@ def _source_problems(sources: pa.Array, rows: np.ndarray) -> list[Problem]:
             "GCF_ or GCA_, nine digits, and a version: GCF_000005845.2",
         ),
     ]
+
+
+def _query_problems(sources: pa.Array, kinds: pa.Array, rows: np.ndarray) -> list[Problem]:
+    """Queries that their grammar does not allow: unknown filters, values that a filter cannot take."""
+    places = np.flatnonzero(pc.is_in(kinds, pa.array(["taxon", "gtdb"])).to_numpy(zero_copy_only=False))
+    problems = []
+    for place in places:
+        text = sources[int(place)].as_py()
+        try:
+            parse_source(text)
+        except InputError as error:
+            problems.append(Problem(int(rows[place]), "source", text, "is no query", str(error).partition(": ")[2]))
+    return problems
 
 
 def _choice_problems(column: str, texts: pa.Array, allowed: Collection[str], rows: np.ndarray) -> list[Problem]:

@@ -108,6 +108,9 @@ class Stage:
         Digests of databases, universes, weights; and of what one row refers to, such as a file or a medium.
     versions
         Versions of the tools that decide the result.
+    output
+        Digest of what later stages see of a genome's products, where that is less than all that went in: with the same
+        digest they are not made again. None: the stage key stands for the products.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Stage:
     resources: Callable[[Context], dict[str, str]] = _nothing
     row_resources: Callable[[Context, Mapping[str, str]], dict[str, str]] = _nothing_of_row
     versions: Callable[[Context], dict[str, str]] = _nothing
+    output: Callable[[Products], str] | None = None
 
     @property
     def main_table(self) -> str:
@@ -161,7 +165,7 @@ class KeyMaker:
         return cls(stage, context, shared, versions)
 
     def key(self, row: Mapping[str, str], inputs: Mapping[str, Sequence[str]]) -> str:
-        """Key of one genome; `inputs` maps each upstream stage to (its key, its outcome).
+        """Key of one genome; `inputs` maps each upstream stage to (digest of its output, its outcome).
 
         The outcome counts because a retried genome may succeed under the key under which it failed before.
         """

@@ -68,7 +68,7 @@ _DECLARED = [
         pa.schema(
             [
                 GENOME_ID,
-                column("source", pa.string(), "source as in the sheet"),
+                column("source", pa.string(), "source as in the sheet; a web address without its query"),
                 column("source_kind", pa.string(), "protein_fasta | nucleotide_fasta | genbank, by content"),
                 column("file", pa.string(), "file that the next stage reads, relative to the project where inside it"),
                 column("file_sha256", pa.string(), "SHA-256 of the file"),
@@ -159,9 +159,25 @@ _DECLARED = [
         ),
     ),
     Table(
+        "homologs",
+        "homology",
+        "one database protein within half of the best bit score of a gene; deeper than `hits`, fewer columns",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("gene_id", pa.string(), "the genome's gene"),
+                column("target", pa.string(), "database protein, model.gene"),
+                column("identity_percent", pa.float32(), "identical residues of the alignment", "percent"),
+                column("bitscore", pa.float32(), "bit score", "bit"),
+                column("query_coverage", pa.float32(), "aligned share of the gene's protein"),
+                column("target_coverage", pa.float32(), "aligned share of the target"),
+            ]
+        ),
+    ),
+    Table(
         "reaction_scores",
         "evidence",
-        "one reaction of the universe for which the genome has evidence",
+        "one reaction of the universe for which the genome has evidence; `score` is null where CarveMe gives none",
         pa.schema(
             [
                 GENOME_ID,
@@ -190,6 +206,19 @@ _DECLARED = [
                 column("votes", pa.map_(pa.string(), pa.float64()), "share of best hits of each group of organisms"),
                 column("markers", pa.map_(pa.string(), pa.int32()), "families found of each marker set"),
                 column("proteins_with_hit", pa.int64(), "proteins with a hit of at least 50 bits"),
+            ]
+        ),
+    ),
+    Table(
+        "embeddings",
+        "embed",
+        "one gene whose protein has a vector in the embedding store",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("gene_id", pa.string(), "the genome's gene"),
+                column("seq_key", pa.binary(32), "SHA-256 of the normalised protein: its key in the store"),
+                column("store", pa.string(), "folder of the encoder's vectors below embed.store"),
             ]
         ),
     ),
@@ -242,7 +271,11 @@ _DECLARED = [
                 column("direction", pa.string(), "forward | reverse | both: how it can carry flux in the draft"),
                 column("gpr", pa.string(), "gene rule; empty without evidence"),
                 column("genes", TEXTS, "genes of the rule"),
-                column("why", pa.string(), "evidence | growth | scored_reactions | spontaneous | reference | carveme"),
+                column(
+                    "why",
+                    pa.string(),
+                    "evidence | growth | scored_reactions | spontaneous | reference | exchange | carveme",
+                ),
                 column("serves", TEXTS, "scored reactions that need a reaction without evidence"),
                 column("frequency", pa.float64(), "share of the ensemble that holds it; null for a single draft"),
             ]
@@ -256,7 +289,7 @@ _DECLARED = [
             [
                 GENOME_ID,
                 column("engine", pa.string(), "highs | carveme"),
-                column("universe", pa.string(), "universe that was carved"),
+                column("universe", pa.string(), "universe that was carved, with the changes of its biomass"),
                 column("biomass", pa.string(), "biomass reaction, and what was changed in it"),
                 column("score_sum", pa.float64(), "sum of scores, recomputed on the returned reactions"),
                 column("score_bound", pa.float64(), "best bound known for the sum; null where none is known"),
@@ -516,5 +549,6 @@ LEDGER = pa.schema(
         column("peak_mb", pa.float64(), "largest resident memory of its worker", "MB"),
         column("key", pa.string(), "stage key: digest of everything that the result depends on"),
         column("versions", pa.string(), "versions of the tools that decide the result, JSON"),
+        column("output", pa.string(), "what the keys of later stages hold: the key, unless a stage says less"),
     ]
 )

@@ -15,7 +15,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ import numpy as np
 from scipy.linalg import qr, solve_triangular
 from scipy.sparse import coo_array, csc_array, hstack
 
+from gemforest.biomass import OPEN, PARTS, biomass_notes, open_name, split_name, variant
 from gemforest.errors import InputError
 from gemforest.lp import LinearProgram, Status
-from gemforest.models import Network
+from gemforest.models import Network, write_sbml
 from gemforest.store import atomic
 
 UNIVERSES = ("bacteria", "gramneg", "grampos", "archaea", "cyanobacteria")
@@ -101,7 +102,8 @@ def load_universe(name_or_path: str, cache: Path) -> Universe:
     Parameters
     ----------
     name_or_path
-        One of `UNIVERSES`, or an SBML file (L3 FBC2, BiGG's conventions, may be gzipped).
+        One of `UNIVERSES`, or an SBML file (L3 FBC2, BiGG's conventions, may be gzipped); or a variant of one with
+        another biomass, such as `gramneg~any_quinol` (`biomass.py`).
     cache
         Folder of compiled universes; made where it does not exist.
 
@@ -110,14 +112,61 @@ def load_universe(name_or_path: str, cache: Path) -> Universe:
     InputError
         The file cannot be read, or is no universe; all that is wrong is named.
     """
+    base, changes = split_name(name_or_path)
+    if changes:
+        return _load_variant(name_or_path, base, changes, cache)
     path = universe_path(name_or_path)
     digest = _digest(path.read_bytes())
     version = f"carveme-{metadata.version('carveme')}" if name_or_path in UNIVERSES else "user"
-    stem = path.name.removesuffix(".gz").removesuffix(".xml")
-    compiled = cache / f"{stem}-{version}-{digest[:16]}.npz"
+    compiled = cache / f"{_file_stem(name_or_path)}-{version}-{digest[:16]}.npz"
     if not compiled.exists():
         _write(compile_universe(read_sbml(path), digest), compiled)
     return _read(compiled)
+
+
+def _load_variant(name: str, base: str, changes: tuple[str, ...], cache: Path) -> Universe:
+    """A universe with another biomass (`biomass.py`)."""
+    digest = hashlib.sha256(f"{universe_digest(base)} {changes} {PARTS}".encode()).hexdigest()
+    compiled = cache / f"{_file_stem(base)}-{metadata.version('carveme')}-{digest[:16]}.npz"
+    if not compiled.exists():
+        network = variant(load_universe(base, cache).network, changes)
+        if changes == (OPEN,):
+            _write(compile_universe(network, digest), compiled)
+        else:
+            _write(_within_open(network, load_universe(open_name(base), cache), digest), compiled)
+    found = _read(compiled)
+    notes = biomass_notes(found.network, changes)
+    return replace(found, network=replace(found.network, reaction_notes=notes))
+
+
+def _within_open(network: Network, wide: Universe, digest: str) -> Universe:
+    """Compile a variant from the variant `~open`, whose steady states include its own.
+
+    What is coupled or essential there is so here; there may be more here that is not looked for.
+    """
+    place = {reaction: j for j, reaction in enumerate(wide.network.reactions)}
+    at = np.array([place.get(reaction, -1) for reaction in network.reactions])
+    blocked = ~consistent(network.stoichiometry, network.lower, network.upper)
+    essential = np.where(at >= 0, wide.essential[at], False)
+    coupled = np.where((at >= 0) & ~blocked, wide.coupled[at], -1)
+    coupling = np.where(coupled >= 0, wide.coupling[at], 0.0)
+    return Universe(network, digest, blocked, coupled, coupling, essential)
+
+
+def universe_sbml(name: str, cache: Path) -> Path:
+    """An SBML file of a universe or a variant of one, for tools that read nothing else."""
+    base, changes = split_name(name)
+    if not changes:
+        return universe_path(base)
+    universe = load_universe(name, cache)
+    path = cache / f"{_file_stem(base)}-{universe.digest[:16]}.xml.gz"
+    if not path.exists():
+        write_sbml(universe.network, path)
+    return path
+
+
+def _file_stem(name_or_path: str) -> str:
+    return universe_path(name_or_path).name.removesuffix(".gz").removesuffix(".xml")
 
 
 def compile_universe(network: Network, digest: str) -> Universe:
@@ -167,6 +216,7 @@ def subnetwork(universe: Universe, reactions: Sequence[str], gprs: Mapping[str, 
         formulas=_pick(network.formulas, rows),
         charges=tuple(network.charges[i] for i in rows),
         compartments=_pick(network.compartments, rows),
+        reaction_notes={r: dict(notes) for r, notes in network.reaction_notes.items() if r in wanted},
     )
 
 

@@ -1,106 +1,250 @@
 """Draft: the reactions of the universe that a genome keeps, in the tables `draft_reactions` and `drafts`.
 
-An engine takes a universe and reaction scores and returns a `Carving`; all engines share that door. The score sum that
-is written down is recomputed on the returned reactions, not taken from the solver.
+An engine takes a universe and reaction scores and returns a `Carving`; all engines share that door. With
+`draft.biomass: auto` the engine `highs` also decides what of the biomass the lineage has (`biomass.py`), and the draft
+is one of that variant of the universe. The score sum that is written down is recomputed on the returned reactions, not
+taken from the solver; so are directions, and what reactions without evidence are there for.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from gemforest.biomass import closed_name, described, is_biomass_pool, open_name, split_name
 from gemforest.carveme_files import carveme_version
 from gemforest.draft.carving import Carving, score_sum
-from gemforest.draft.problem import CarvingOptions
-from gemforest.errors import GenomeError
+from gemforest.draft.constraints import read_hard, read_reference, read_soft
+from gemforest.draft.problem import MAINTENANCE, CarvingOptions, build_problem
+from gemforest.draft.purpose import Purpose, directions, purposes
+from gemforest.draft.rules import SPONTANEOUS, accepted_calls, with_paralogs
+from gemforest.errors import GenomeError, InputError
 from gemforest.fluxes import growth
 from gemforest.gprs import genes_of, parse_gpr
 from gemforest.ledger import Reason
 from gemforest.lp import Status
 from gemforest.models import Network
 from gemforest.stage import Context, Products, Stage, Task
+from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import Universe, load_universe, subnetwork
+from gemforest.universe import Universe, consistent, load_universe, subnetwork
+
+FILES = {
+    "draft.soft_constraints": read_soft,
+    "draft.hard_constraints": read_hard,
+    "draft.reference_model": read_reference,
+}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A carving with the universe that it is of, and what was found out about it.
+
+    Attributes
+    ----------
+    name
+        Of the universe, or of its variant with another biomass.
+    purposes
+        Reaction without evidence to what it is there for.
+    direction
+        Reaction to forward | reverse | both; reactions that cannot run are absent.
+    """
+
+    name: str
+    universe: Universe
+    carving: Carving
+    network: Network
+    purposes: Mapping[str, Purpose]
+    direction: Mapping[str, str]
 
 
 def process(task: Task) -> Products:
     """Carve the genome's universe."""
-    scores = task.read("reaction_scores").to_pylist()
-    name = scores[0]["universe"]
-    universe = load_universe(name, task.context.cache)
-    carving = carve(universe, name, {row["reaction"]: row["normalized_score"] for row in scores}, task.parameters)
-    gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and "spontaneous" not in row["gpr"]}
-    network = subnetwork(universe, sorted(carving.reactions), gprs, task.genome_id)
+    scores = [row for row in task.read("reaction_scores").to_pylist() if row["score"] is not None]
+    if task.parameters["draft.paralogs"]:
+        calls = accepted_calls(task.read("gene_reactions", ["gene_id", "reaction", "decision", "evidence"]).to_pylist())
+        scores = [row | {"gpr": with_paralogs(row["gpr"] or "", calls.get(row["reaction"], {}))} for row in scores]
+    gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and SPONTANEOUS not in row["gpr"]}
+    options = carving_options(task.parameters, task.context.project)
+    normalized = {row["reaction"]: row["normalized_score"] for row in scores}
+    draft = make_draft(scores[0]["universe"], normalized, gprs, options, task.parameters, task.context.cache)
+    network = replace(draft.network, network_id=task.genome_id)
     status, rate = growth(network)
     if status is not Status.OPTIMAL:
         raise GenomeError(Reason.SOLVER_FAILED, f"the draft's growth could not be computed: {status}")
-    draft_reactions = _draft_reactions(task, universe, carving, {row["reaction"]: row for row in scores})
-    drafts = _drafts(task, name, carving, scores, network, rate)
-    return Products({"draft_reactions": draft_reactions, "drafts": drafts}, {"draft_models": network})
+    by_reaction = {row["reaction"]: row for row in scores}
+    tables = {
+        "draft_reactions": _draft_reactions(task.genome_id, draft, by_reaction, options.reference_reactions),
+        "drafts": _drafts(task, draft, normalized, rate),
+    }
+    return Products(tables, {"draft_models": network})
 
 
-def carve(universe: Universe, name: str, scores: Mapping[str, float], parameters: Mapping[str, object]) -> Carving:
-    """Carve with the engine that the config names; `name` is the universe's, for the engine that reads it itself."""
-    default_score = float(str(parameters["draft.default_score"]))
+def carving_options(parameters: Mapping[str, Any], project: Path) -> CarvingOptions:
+    """Options as the config has them; InputError for a file that is not right."""
+
+    def read(key: str, empty: Any) -> Any:
+        return FILES[key](project / parameters[key]) if parameters[key] else empty
+
+    return CarvingOptions(
+        default_score=parameters["draft.default_score"],
+        uptake_score=parameters["draft.uptake_score"],
+        soft_constraints=read("draft.soft_constraints", {}),
+        soft_score=parameters["draft.soft_score"],
+        hard_constraints=read("draft.hard_constraints", {}),
+        reference_reactions=read("draft.reference_model", frozenset()),
+        reference_score=parameters["draft.reference_score"],
+        omission_cost=parameters["draft.omission_cost"],
+    )
+
+
+def make_draft(
+    name: str,
+    scores: Mapping[str, float],
+    gprs: Mapping[str, str],
+    options: CarvingOptions,
+    parameters: Mapping[str, Any],
+    cache: Path,
+) -> Draft:
+    """Carve with the engine and the biomass that the config names, and look at what came out."""
+    base = load_universe(name, cache)
+    _tell_of_foreign_ids(base, options)
     if parameters["draft.engine"] == "carveme":
         from gemforest.draft.carveme_engine import carve as carve_with_carveme
 
-        return carve_with_carveme(name, scores, default_score)
-    from gemforest.draft.highs_engine import carve as carve_with_highs
+        carving = carve_with_carveme(name, scores, options)
+    else:
+        from gemforest.draft.highs_engine import Ensemble
+        from gemforest.draft.highs_engine import carve as carve_with_highs
 
-    return carve_with_highs(universe, scores, CarvingOptions(default_score=default_score))
+        size = parameters["draft.ensemble_size"]
+        ensemble = Ensemble(size - 1, parameters["draft.ensemble_within"]) if size > 1 else None
+        if parameters["draft.biomass"] == "auto":
+            wide = load_universe(open_name(name), cache)
+            closed = partial(closed_name, name, wide.network)
+            carving = carve_with_highs(wide, scores, options, lambda kept: load_universe(closed(kept), cache), ensemble)
+            name = closed(carving.omitted | carving.reactions)
+            base = load_universe(name, cache)
+        else:
+            carving = carve_with_highs(base, scores, options, ensemble=ensemble)
+    return examined(name, base, carving, scores, gprs, options)
+
+
+def examined(
+    name: str,
+    universe: Universe,
+    carving: Carving,
+    scores: Mapping[str, float],
+    gprs: Mapping[str, str],
+    options: CarvingOptions,
+) -> Draft:
+    """The network of a carving, the purpose of reactions without evidence, and the directions."""
+    network = subnetwork(universe, sorted(carving.reactions), gprs, universe.network.network_id)
+    kept = np.array([r in carving.reactions for r in universe.network.reactions])
+    excused = set(scores) | options.reference_reactions | set(options.soft_constraints)
+    found = purposes(universe, build_problem(universe, scores, options), kept, excused)
+    forward, reverse = directions(network)
+    # What the engine highs returns has been checked; CarveMe's big-M rows leave reactions that cannot run.
+    able = consistent(network.stoichiometry, network.lower, network.upper)
+    words = {(True, True): "both", (True, False): "forward", (False, True): "reverse"}
+    direction = {
+        reaction: words[bool(f), bool(b)]
+        for reaction, f, b in zip(network.reactions, forward & able, reverse & able, strict=True)
+        if f or b
+    }
+    return Draft(name, universe, carving, network, found, direction)
+
+
+def _tell_of_foreign_ids(universe: Universe, options: CarvingOptions) -> None:
+    """Say which ids of the user's files the universe does not have; they are left out, as in CarveMe."""
+    named = {
+        "soft constraints": set(options.soft_constraints),
+        "hard constraints": set(options.hard_constraints),
+        "reference model": set(options.reference_reactions),
+    }
+    for what, ids in named.items():
+        foreign = sorted(ids - set(universe.network.reactions))
+        if foreign:
+            logging.getLogger(__name__).warning(
+                "%s: %d of %d reactions are not in the universe %s and are left out: %s%s",
+                what,
+                len(foreign),
+                len(ids),
+                universe.network.network_id,
+                ", ".join(foreign[:5]),
+                ", ..." if len(foreign) > 5 else "",
+            )
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
 def _draft_reactions(
-    task: Task, universe: Universe, carving: Carving, scores: Mapping[str, Mapping[str, object]]
+    genome_id: str, draft: Draft, scores: Mapping[str, Mapping[str, Any]], reference: frozenset[str]
 ) -> pa.Table:
+    sets = [draft.carving.reactions, *draft.carving.alternatives]
+    share = Counter(reaction for held in sets for reaction in held)
     rows = []
-    for reaction in universe.network.reactions:
+    for reaction in draft.universe.network.reactions:
         score = scores.get(reaction, {})
-        kept = reaction in carving.reactions
-        if kept or score:
-            gpr = str(score.get("gpr") or "")
-            rows.append(
-                {
-                    "genome_id": task.genome_id,
-                    "reaction": reaction,
-                    "score": score.get("score"),
-                    "normalized_score": score.get("normalized_score"),
-                    "in_draft": kept,
-                    "gpr": gpr,
-                    "genes": sorted(genes_of(parse_gpr(gpr))),
-                    "why": _why(reaction, score, carving) if kept else None,
-                }
-            )
+        kept = reaction in draft.carving.reactions
+        if not (kept or score or share[reaction]):
+            continue
+        gpr = str(score.get("gpr") or "")
+        purpose = draft.purposes.get(reaction)
+        rows.append(
+            {
+                "genome_id": genome_id,
+                "reaction": reaction,
+                "score": score.get("score"),
+                "normalized_score": score.get("normalized_score"),
+                "in_draft": kept,
+                "direction": draft.direction.get(reaction) if kept else None,
+                "gpr": gpr,
+                "genes": sorted(genes_of(parse_gpr(gpr)) - {SPONTANEOUS}),
+                "why": _why(reaction, gpr, bool(score), purpose, reference) if kept else None,
+                "serves": list(purpose.serves) if kept and purpose else [],
+                "frequency": share[reaction] / len(sets) if len(sets) > 1 else None,
+            }
+        )
     return pa.Table.from_pylist(rows, schema=TABLES["draft_reactions"].schema)
 
 
-def _why(reaction: str, score: Mapping[str, object], carving: Carving) -> str:
-    """Why a reaction is in the draft, as far as its scores and the engine's record tell."""
-    if score:
-        return "spontaneous" if "spontaneous" in str(score.get("gpr")) else "evidence"
-    return carving.why.get(reaction, "carveme")
+def _why(reaction: str, gpr: str, scored: bool, purpose: Purpose | None, reference: frozenset[str]) -> str:
+    """Why a reaction is in the draft."""
+    if scored:
+        return SPONTANEOUS if SPONTANEOUS in gpr else "evidence"
+    if purpose is not None and purpose.growth:
+        return "growth"
+    if reaction in reference:
+        return "reference"
+    if reaction.startswith("EX_"):
+        return "exchange"
+    if is_biomass_pool(reaction) or reaction == MAINTENANCE or purpose is None:
+        return "growth"
+    return "scored_reactions" if purpose.serves else "carveme"
 
 
-def _drafts(
-    task: Task,
-    universe: str,
-    carving: Carving,
-    scores: list[dict[str, object]],
-    network: Network,
-    rate: float,
-) -> pa.Table:
-    scored = {str(row["reaction"]): float(str(row["normalized_score"])) for row in scores}
-    default = task.parameters["draft.default_score"]
-    total = score_sum(network, scored, default)
-    unscored = [r for r in network.reactions if r not in scored and not r.startswith("EX_") and r != "ATPM"]
+def _drafts(task: Task, draft: Draft, scores: Mapping[str, float], rate: float) -> pa.Table:
+    network, carving = draft.network, draft.carving
+    total = score_sum(network, scores, task.parameters["draft.default_score"])
+    unscored = [r for r in network.reactions if r not in scores and not r.startswith("EX_") and r != MAINTENANCE]
+    changed = described(split_name(draft.name)[1])
+    biomass = network.reactions[network.biomass]
     row = {
         "genome_id": task.genome_id,
         "engine": task.parameters["draft.engine"],
-        "universe": universe,
-        "biomass": network.reactions[network.biomass],
+        "universe": draft.name,
+        "biomass": f"{biomass}: {changed}" if changed else biomass,
         "score_sum": total,
         "score_bound": None if math.isnan(carving.bound) else carving.bound,
         "gap": None if math.isnan(carving.bound) else (carving.bound - total) / abs(carving.bound),
@@ -108,7 +252,7 @@ def _drafts(
         "rounds": carving.rounds,
         "limit_fired": carving.limit_fired,
         "reactions": len(network.reactions),
-        "reactions_without_evidence": len(unscored) - 1,
+        "reactions_without_evidence": sum(not is_biomass_pool(r) for r in unscored) - 1,
         "genes": len({gene for rule in network.gprs for gene in genes_of(parse_gpr(rule))}),
         "growth_per_h": rate,
     }
@@ -122,13 +266,42 @@ def _versions(_context: Context) -> dict[str, str]:
     return {"carveme": carveme_version()} | {name: metadata.version(name) for name in names}
 
 
+def _resources(context: Context) -> dict[str, str]:
+    """Digests of the user's files, each read first, so that a fault stops the stage before any genome."""
+    digests = {}
+    for key, read in FILES.items():
+        name = context.config["draft"][key.removeprefix("draft.")]
+        if name:
+            path = context.project / name
+            if not path.is_file():
+                raise InputError(f"{key}: there is no file {path}")
+            read(path)
+            digests[key] = file_sha256(path)
+    return digests
+
+
 STAGE = Stage(
     name="draft",
-    version=2,
-    reads=("reaction_scores",),
+    version=4,
+    reads=("reaction_scores", "gene_reactions"),
     writes=("draft_reactions", "drafts"),
-    parameters=("draft.engine", "draft.default_score"),
+    parameters=(
+        "draft.engine",
+        "draft.biomass",
+        "draft.omission_cost",
+        "draft.default_score",
+        "draft.uptake_score",
+        "draft.soft_score",
+        "draft.soft_constraints",
+        "draft.hard_constraints",
+        "draft.reference_model",
+        "draft.reference_score",
+        "draft.ensemble_size",
+        "draft.ensemble_within",
+        "draft.paralogs",
+    ),
     process=process,
     folders=("draft_models",),
+    resources=_resources,
     versions=_versions,
 )

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from gemforest.draft.carving import Carving
+from gemforest.draft.problem import CarvingOptions
 from gemforest.errors import GenomeError
 from gemforest.ledger import Reason
 from gemforest.universe import universe_path
@@ -19,7 +20,7 @@ from gemforest.universe import universe_path
 LIMITS = {"timelimit": "600 s", "memlimit": "memory", "userinterrupt": "interrupted"}
 
 
-def carve(universe: str, scores: Mapping[str, float], default_score: float) -> Carving:
+def carve(universe: str, scores: Mapping[str, float], options: CarvingOptions) -> Carving:
     """Carve with CarveMe's `minmax_reduction`; `scores` by reaction without R_."""
     from carveme.reconstruction.carving import inactive_reactions, minmax_reduction
     from reframed.solvers import set_default_solver, solver_instance
@@ -30,7 +31,18 @@ def carve(universe: str, scores: Mapping[str, float], default_score: float) -> C
     prefixed = {f"R_{reaction}": score for reaction, score in scores.items()}
     solver = solver_instance(model)
     try:
-        solution = minmax_reduction(model, prefixed, default_score=default_score, solver=solver)
+        solution = minmax_reduction(
+            model,
+            prefixed,
+            default_score=options.default_score,
+            uptake_score=options.uptake_score,
+            soft_score=options.soft_score,
+            soft_constraints=_known(model, options.soft_constraints),
+            hard_constraints=_known(model, options.hard_constraints),
+            ref_reactions={f"R_{r}" for r in options.reference_reactions} & set(model.reactions),
+            ref_score=options.reference_score,
+            solver=solver,
+        )
         active = set(model.reactions) - inactive_reactions(model, solution)
     except Exception as error:
         # SCIP's interface raises bare Exceptions where it has no solution at its limit.
@@ -39,6 +51,11 @@ def carve(universe: str, scores: Mapping[str, float], default_score: float) -> C
         raise GenomeError(Reason.SOLVER_FAILED, f"SCIP ended with {solution.status}: {solution.message}")
     ended = str(solver.problem.getStatus())
     return Carving(frozenset(r.removeprefix("R_") for r in active), "carveme_scip", 0, math.nan, LIMITS.get(ended, ""))
+
+
+def _known(model: Any, constraints: Mapping[str, Any]) -> dict[str, Any]:
+    """Constraints on reactions that the model has, with prefixed ids."""
+    return {f"R_{r}": value for r, value in constraints.items() if f"R_{r}" in model.reactions}
 
 
 @lru_cache(maxsize=2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from gemforest.biomass import is_biomass_pool
 from gemforest.models import Network
 
 
@@ -24,8 +25,10 @@ class Carving:
         Best known upper bound of the score sum; NaN where none is known.
     limit_fired
         The limit that ended the search; empty where none did.
-    why
-        Reaction without evidence to `growth` (growth is impossible in the draft without it) or `scored_reactions`.
+    omitted
+        Biomass parts left out, as the reactions `OMIT_...` of the variant `~open`.
+    alternatives
+        Other near-optimal sets, of an ensemble.
     """
 
     reactions: frozenset[str]
@@ -33,11 +36,12 @@ class Carving:
     rounds: int
     bound: float
     limit_fired: str
-    why: Mapping[str, str] = field(default_factory=dict)
+    omitted: frozenset[str] = frozenset()
+    alternatives: tuple[frozenset[str], ...] = ()
 
 
 def score_sum(network: Network, scores: Mapping[str, float], default_score: float) -> float:
     """Sum over the reactions kept: their score, the default without one, nothing for exchange, ATPM and biomass."""
     biomass = network.reactions[network.biomass]
-    free = {r for r in network.reactions if r.startswith("EX_")} | {"ATPM", biomass}
+    free = {r for r in network.reactions if r.startswith("EX_") or is_biomass_pool(r)} | {"ATPM", biomass}
     return float(sum(scores.get(r, default_score) for r in sorted(set(network.reactions) - free)))

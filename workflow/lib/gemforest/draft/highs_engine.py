@@ -9,20 +9,22 @@ and growth and maintenance are feasible within the universe's bounds at a tolera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csc_array, hstack
 
+from gemforest.biomass import OMIT
 from gemforest.draft.carving import Carving
 from gemforest.draft.kernel import Limits, reweighted_rounds, solve_kernel
 from gemforest.draft.problem import MAINTENANCE, CarvingOptions, Problem, build_problem
+from gemforest.draft.purpose import unprofitable
 from gemforest.draft.reduction import InfeasibleError, Residual, components, reduce_problem
 from gemforest.errors import GenomeError
 from gemforest.ledger import Reason
 from gemforest.lp import LinearProgram, Status
-from gemforest.universe import Universe, consistent, essential_reactions, subnetwork
+from gemforest.universe import Universe, consistent
 
 MIN_GROWTH = 0.1
 """Growth and ATP maintenance that CarveMe demands of a carving, h^-1 and mmol gDW^-1 h^-1."""
@@ -31,6 +33,15 @@ LARGEST_EXACT = 1800
 EXACT = Limits(nodes=30, seconds=300.0)
 CHOICE = Limits(nodes=20, seconds=120.0)
 SEEDS = (0, 1, 2)
+HALVINGS = 4
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """How many alternatives to look for, and by what share of the best sum each may fall short of it."""
+
+    size: int
+    within: float
 
 
 @dataclass
@@ -43,7 +54,13 @@ class _Search:
     limit_fired: str = ""
 
 
-def carve(universe: Universe, scores: Mapping[str, float], options: CarvingOptions | None = None) -> Carving:
+def carve(
+    universe: Universe,
+    scores: Mapping[str, float],
+    options: CarvingOptions | None = None,
+    close: Callable[[frozenset[str]], Universe] | None = None,
+    ensemble: Ensemble | None = None,
+) -> Carving:
     """Carve a universe: a pure function of its arguments.
 
     Parameters
@@ -52,6 +69,11 @@ def carve(universe: Universe, scores: Mapping[str, float], options: CarvingOptio
         Reaction to normalised score.
     options
         What CarveMe calls default score, uptake score, soft and hard constraints, reference.
+    close
+        From the reactions kept to the universe that they are a draft of, where `universe` is a variant to choose from
+        (`biomass.py`).
+    ensemble
+        Alternatives to be found beside the best.
 
     Raises
     ------
@@ -61,32 +83,46 @@ def carve(universe: Universe, scores: Mapping[str, float], options: CarvingOptio
     options = options or CarvingOptions()
     problem = build_problem(universe, scores, options)
     search = _Search()
+    omitted: frozenset[str] = frozenset()
     try:
-        kept = _search(problem, search)
+        kept = _pruned(problem, _search(problem, search), search)
+        if close is not None:
+            names = _names(universe, kept)
+            omitted = frozenset(name for name in names if name.startswith(OMIT))
+            # The bound is on the sum less what omissions cost; for these omissions it is one on the sum.
+            search.bound += options.omission_cost * len(omitted)
+            universe = close(names)
+            problem = build_problem(universe, scores, options)
+            kept = {j for j, reaction in enumerate(universe.network.reactions) if reaction in names}
+        reactions = verified(universe, problem, kept)
+        others = alternatives(universe, problem, reactions, ensemble) if ensemble else ()
     except InfeasibleError:
         raise _no_biomass(universe, problem) from None
     except ArithmeticError as error:
         raise GenomeError(Reason.SOLVER_FAILED, f"carving {universe.network.network_id}: {error}") from error
-    reactions = verified(universe, problem, kept)
-    names = frozenset(universe.network.reactions[j] for j in np.flatnonzero(reactions))
-    why = _why(universe, problem, reactions, scores)
-    return Carving(names, search.method, search.rounds, search.bound, search.limit_fired, why)
+    names = _names(universe, np.flatnonzero(reactions))
+    other_names = tuple(_names(universe, np.flatnonzero(other)) for other in others)
+    return Carving(names, search.method, search.rounds, search.bound, search.limit_fired, omitted, other_names)
 
 
-def _why(universe: Universe, problem: Problem, reactions: np.ndarray, scores: Mapping[str, float]) -> dict[str, str]:
-    """Reactions without evidence: those that growth needs in this draft, and those that only scored reactions need."""
-    columns = np.flatnonzero(reactions)
-    draft = replace(
-        subnetwork(universe, [universe.network.reactions[j] for j in columns], {}, "draft"),
-        lower=np.minimum(problem.lower[columns], 0.0),
-        upper=np.maximum(problem.upper[columns], 0.0),
-    )
-    essential = essential_reactions(draft, np.zeros(len(columns), dtype=bool))
-    return {
-        reaction: "growth" if needed else "scored_reactions"
-        for reaction, needed in zip(draft.reactions, essential, strict=True)
-        if reaction not in scores
-    }
+def _names(universe: Universe, kept: Iterable[int]) -> frozenset[str]:
+    names = universe.network.reactions
+    return frozenset(names[j] for j in kept if j < len(names))
+
+
+def _pruned(problem: Problem, kept: set[int], search: _Search) -> set[int]:
+    """A set that was not proven best, without what costs more than it brings."""
+    if search.method == "exact" and not search.limit_fired:
+        return kept
+    columns = np.array(sorted(kept & set(problem.columns.tolist())), dtype=np.int64)
+    able = consistent(csc_array(problem.stoichiometry[:, columns]), *_ends(problem, columns))
+    gone = unprofitable(problem, columns[able])
+    return kept - gone
+
+
+def _ends(problem: Problem, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signs of bounds as bounds; the problem's columns may be more than the universe's reactions."""
+    return np.where(problem.backward[columns], -1.0, 0.0), np.where(problem.forward[columns], 1.0, 0.0)
 
 
 def _search(problem: Problem, search: _Search) -> set[int]:
@@ -175,6 +211,44 @@ def _exchanges_of(universe: Universe, inside: np.ndarray) -> np.ndarray:
     for j in np.flatnonzero(network.exchanges):
         found[j] = touched[network.stoichiometry.indices[network.stoichiometry.indptr[j]]]
     return found
+
+
+def alternatives(universe: Universe, problem: Problem, best: np.ndarray, ensemble: Ensemble) -> tuple[np.ndarray, ...]:
+    """Other sets whose sum is within a share of the best: n, bool each; fewer than asked for where there are no more.
+
+    Reactions that re-weighted LPs propose, with the best set, make a small problem that is reduced once; then, as in
+    CarveMe's ensembles, the prices of reactions without evidence are drawn at random, log-normally, and each draw is
+    solved and judged by the real prices. A draw that falls short of the share is drawn again at half the spread.
+    """
+    kept = {int(j) for j in np.flatnonzero(best)} & set(problem.columns.tolist())
+    whole = reduce_problem(problem)
+    offered = kept | set(whole.core) | {int(j) for j in problem.columns if problem.gain[j] >= 0}
+    for part in components(whole):
+        for seed in SEEDS:
+            offered |= whole.reactions(set(reweighted_rounds(whole, part, seed).touched))
+    spread = float(np.std(np.log(problem.gain[problem.gain > 0]))) if (problem.gain > 0).any() else 0.0
+    least = _sum(problem, best) - ensemble.within * abs(_sum(problem, best))
+    found: list[np.ndarray] = []
+    for number in range(ensemble.size):
+        rng = np.random.default_rng(number)
+        for halving in range(HALVINGS):
+            drawn = _redrawn(problem, rng, spread / 2**halving)
+            columns = _solve_all(drawn, offered, frozenset(), _Search())
+            other = None if columns is None else verified(universe, problem, columns)
+            if other is not None and _sum(problem, other) >= least:
+                found.append(other)
+                break
+    return tuple(found)
+
+
+def _sum(problem: Problem, reactions: np.ndarray) -> float:
+    return float(problem.gain[np.flatnonzero(reactions)].sum())
+
+
+def _redrawn(problem: Problem, rng: np.random.Generator, spread: float) -> Problem:
+    """The problem with other prices."""
+    factors = np.exp(spread * rng.standard_normal(len(problem.gain)))
+    return replace(problem, gain=np.where(problem.gain < 0, problem.gain * factors, problem.gain))
 
 
 def _growth_bounds(universe: Universe, problem: Problem) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.sparse import csc_array, hstack
 
+from gemforest.biomass import OMIT, is_biomass_pool
 from gemforest.universe import Universe
 
 MAINTENANCE = "ATPM"
@@ -43,6 +44,9 @@ class CarvingOptions:
     reference_reactions, reference_score
         Reactions of a curated model of a relative: a scored one gains twice its score plus `reference_score`, another
         one three times `reference_score`.
+    omission_cost
+        Price of a biomass part left out, in the universe's variant `~open` (`biomass.py`): a part is left out where
+        its cheapest route costs more.
     """
 
     default_score: float = -1.0
@@ -52,6 +56,7 @@ class CarvingOptions:
     hard_constraints: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reference_reactions: frozenset[str] = frozenset()
     reference_score: float = 0.0
+    omission_cost: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -131,16 +136,26 @@ def _gains(universe: Universe, scores: Mapping[str, float], options: CarvingOpti
     for j, reaction in enumerate(network.reactions):
         if reaction.startswith("EX_"):
             gain[j] = min(options.uptake_score, 0.0) if network.lower[j] < 0 else 0.0
-        elif reaction == MAINTENANCE or j == network.biomass:
+        elif reaction.startswith(OMIT):
+            gain[j] = -options.omission_cost
+        elif reaction == MAINTENANCE or j == network.biomass or is_biomass_pool(reaction):
             gain[j] = 0.0
         elif reaction in options.soft_constraints:
-            gain[j] = options.soft_score if options.soft_constraints[reaction] else -options.soft_score
+            gain[j] = _soft_gain(options.soft_constraints[reaction], network.lower[j], network.upper[j], options)
         elif reaction in options.reference_reactions:
             score = scores.get(reaction, options.reference_score)
             gain[j] = 2 * score + options.reference_score
         elif reaction in scores:
             gain[j] = scores[reaction]
     return gain
+
+
+def _soft_gain(direction: int, lower: float, upper: float, options: CarvingOptions) -> float:
+    """A direction that the reaction cannot take earns nothing."""
+    if direction == 0:
+        return -options.soft_score
+    possible = upper > 0 if direction > 0 else lower < 0
+    return options.soft_score if possible else 0.0
 
 
 def _without_rows(matrix: csc_array, rows: np.ndarray) -> csc_array:

@@ -28,6 +28,8 @@ from gemforest.universe import consistent
 CANCELLED = 1e-9
 """Relative size below which a difference of coefficients is 0."""
 LEAST_PIVOT = 1e-7
+FOREVER = 1e6
+"""A price that no merger makes up for."""
 
 
 class InfeasibleError(Exception):
@@ -87,30 +89,52 @@ def reduce_problem(problem: Problem, columns: np.ndarray | None = None, sunk: fr
     InfeasibleError
         A forced reaction cannot carry flux.
     """
-    matrix = problem.stoichiometry
     taking_part = [int(j) for j in (problem.columns if columns is None else columns)]
-    residual = Residual(
-        columns={j: _column(matrix, j) for j in taking_part},
-        gain={j: max(float(problem.gain[j]), 0.0) if j in sunk else float(problem.gain[j]) for j in taking_part},
-        forward={j for j in taking_part if problem.forward[j]},
-        backward={j for j in taking_part if problem.backward[j]},
-        members={j: [j] for j in taking_part},
-        forced=set(problem.forced),
-    )
+    gain = {j: max(float(problem.gain[j]), 0.0) if j in sunk else float(problem.gain[j]) for j in taking_part}
+    residual = _residual(problem, gain, set(problem.forced))
     if not residual.forced <= set(taking_part):
         raise InfeasibleError("a forced reaction is blocked in the universe")
     for j in sorted(residual.forced):
         residual.base += residual.gain[j]
         residual.gain[j] = 0.0
-    for j, column in residual.columns.items():
-        for i in column:
-            residual.users.setdefault(i, set()).add(j)
-    residual.touched = set(residual.users)
     while True:
         _absorb(residual)
         _merge(residual)
         if not _dedupe(residual) and not residual.touched:
             return residual
+
+
+def reduce_couplings(problem: Problem, columns: np.ndarray, free: set[int]) -> Residual:
+    """Take out what runs on its own within `free` (the core) and merge what is coupled; nothing is chosen.
+
+    Parameters
+    ----------
+    columns
+        Reactions that take part, all of which carry flux together.
+    """
+    gain = {int(j): 1.0 if j in free else -FOREVER for j in columns}
+    residual = _residual(problem, gain, set())
+    while residual.touched:
+        _absorb(residual)
+        _merge(residual)
+    return residual
+
+
+def _residual(problem: Problem, gain: dict[int, float], forced: set[int]) -> Residual:
+    """The problem over the reactions that have a gain, untouched."""
+    residual = Residual(
+        columns={j: _column(problem.stoichiometry, j) for j in gain},
+        gain=gain,
+        forward={j for j in gain if problem.forward[j]},
+        backward={j for j in gain if problem.backward[j]},
+        members={j: [j] for j in gain},
+        forced=forced,
+    )
+    for j, column in residual.columns.items():
+        for i in column:
+            residual.users.setdefault(i, set()).add(j)
+    residual.touched = set(residual.users)
+    return residual
 
 
 def components(residual: Residual) -> list[list[int]]:

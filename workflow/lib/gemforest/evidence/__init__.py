@@ -1,8 +1,8 @@
 """Evidence: what the genome's proteins say about the reactions of its universe.
 
 Tables `gene_reactions` (one call of a gene for a reaction), `reaction_scores` (CarveMe's scores, which carving weighs)
-and `lineages` (the universe, from the sheet or decided from the hits, `lineage.py`). So far one source speaks: DIAMOND
-hits against BiGG's proteins (`scores.py`).
+and `lineages` (the universe, from the sheet or decided from the hits, `lineage.py`). Scores are CarveMe's, from hits
+alone (`scores.py`); probabilities are calibrated on lineages that were hidden from the database (`calls.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from gemforest.carveme_files import carveme_data, carveme_version
 from gemforest.errors import RefusedError
+from gemforest.evidence.calibration import evidence_digests
+from gemforest.evidence.calls import call_reactions, gene_reactions_table, reaction_probabilities
 from gemforest.evidence.scores import SPONTANEOUS, ReactionScore, Rules, load_rules, score_reactions
 from gemforest.ledger import Reason
 from gemforest.lineage import decide, lineage_digests
@@ -45,10 +47,18 @@ def process(task: Task) -> Products:
             Reason.TOO_FEW_REACTIONS,
             f"evidence for {with_evidence} reactions of the universe {universe}, expected at least {least}",
         )
+    calls = call_reactions(task.read("proteins", ["gene_id", "sequence"]), task.read("homologs"))
+    floor = task.parameters["evidence.floor"]
+    network = frozenset(load_universe(universe, task.context.cache).network.reactions)
     return Products(
         {
-            "gene_reactions": _gene_reactions(task.genome_id, scored),
-            "reaction_scores": _reaction_scores(task.genome_id, universe, scored),
+            "gene_reactions": gene_reactions_table(task.genome_id, calls, floor),
+            "reaction_scores": _reaction_scores(
+                task.genome_id,
+                universe,
+                scored,
+                reaction_probabilities(calls, floor, network, {score.reaction for score in scored}),
+            ),
             "lineages": lineage,
         }
     )
@@ -77,40 +87,39 @@ def rules_of(universe: str, cache: Path) -> Rules:
     return load_rules(load_universe(universe, cache).network.reactions)
 
 
-def _reaction_scores(genome_id: str, universe: str, scored: list[ReactionScore]) -> pa.Table:
-    n = len(scored)
-    return pa.table(
-        {
-            "genome_id": [genome_id] * n,
-            "reaction": [s.reaction for s in scored],
-            "score": [s.score for s in scored],
-            "normalized_score": [s.normalized_score for s in scored],
-            "gpr": [s.gpr for s in scored],
-            "probability": pa.nulls(n, pa.float64()),
-            "universe": [universe] * n,
-        },
-        schema=TABLES["reaction_scores"].schema,
-    )
-
-
-def _gene_reactions(genome_id: str, scored: list[ReactionScore]) -> pa.Table:
-    calls = [
-        {"genome_id": genome_id, "gene_id": gene, "reaction": score.reaction, "decision": "accepted"}
-        for score in scored
-        for gene in sorted({gene for subunits in score.complexes for gene in subunits} - {SPONTANEOUS})
-    ]
-    return pa.Table.from_pylist(calls, schema=TABLES["gene_reactions"].schema)
+def _reaction_scores(
+    genome_id: str, universe: str, scored: list[ReactionScore], probabilities: Mapping[str, float]
+) -> pa.Table:
+    """CarveMe's scores beside our probabilities; a reaction that CarveMe does not score has only the latter."""
+    by_reaction = {score.reaction: score for score in scored}
+    rows = []
+    for reaction in sorted(by_reaction.keys() | probabilities.keys()):
+        score = by_reaction.get(reaction)
+        needs_no_enzyme = score is not None and (SPONTANEOUS,) in score.complexes
+        rows.append(
+            {
+                "genome_id": genome_id,
+                "reaction": reaction,
+                "score": score and score.score,
+                "normalized_score": score and score.normalized_score,
+                "gpr": score and score.gpr,
+                "probability": 1.0 if needs_no_enzyme else probabilities.get(reaction),
+                "universe": universe,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=TABLES["reaction_scores"].schema)
 
 
 def _resources(_context: Context) -> dict[str, str]:
-    return {"bigg_gprs": file_sha256(carveme_data("generated/bigg_gprs.csv.gz"))}
+    gprs = {"bigg_gprs": file_sha256(carveme_data("generated/bigg_gprs.csv.gz"))}
+    return gprs | evidence_digests("clades.tsv", "homologs.json", "reactions.json") | lineage_digests()
 
 
 def _universe(_context: Context, row: Mapping[str, str]) -> dict[str, str]:
     if row["universe"] != AUTO:
         return {"universe": universe_digest(row["universe"])}
     # A change in any universe that `auto` can come to may change the genome's model.
-    return {name: universe_digest(name) for name in UNIVERSES} | lineage_digests()
+    return {name: universe_digest(name) for name in UNIVERSES}
 
 
 def _versions(_context: Context) -> dict[str, str]:
@@ -119,10 +128,10 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="evidence",
-    version=1,
-    reads=("hits", "proteins"),
+    version=2,
+    reads=("hits", "homologs", "proteins"),
     writes=("gene_reactions", "reaction_scores", "lineages"),
-    parameters=("draft.min_reactions",),
+    parameters=("draft.min_reactions", "evidence.floor"),
     row_fields=("universe",),
     process=process,
     resources=_resources,

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote
 
 from gemforest.errors import GenomeError, RefusedError
 from gemforest.fetch.client import Client
-from gemforest.fetch.sources import ACCESSION, Checksum
 from gemforest.ledger import Reason
+from gemforest.sources import ACCESSION, Checksum
 
 SUFFIXES = {"protein": "_protein.faa.gz", "genbank": "_genomic.gbff.gz", "nucleotide": "_genomic.fna.gz"}
 FOLDER_NAME = re.compile(r"GC[AF]_[0-9]{9}\.[0-9]+_[A-Za-z0-9][A-Za-z0-9_.+=,#-]*")

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from gemforest.errors import InfrastructureError
 from gemforest.fetch.pacing import locked
-from gemforest.fetch.sources import HEX_DIGITS, Checksum
+from gemforest.sources import HEX_DIGITS, Checksum
 
 logger = logging.getLogger(__name__)
 

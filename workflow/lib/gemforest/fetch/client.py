@@ -27,8 +27,8 @@ import tenacity
 from gemforest import __version__
 from gemforest.errors import GenomeError
 from gemforest.fetch.pacing import ConnectionSlots, TokenBucket
-from gemforest.fetch.sources import without_secrets
 from gemforest.ledger import Outcome, Reason
+from gemforest.sources import without_secrets
 
 logger = logging.getLogger(__name__)
 

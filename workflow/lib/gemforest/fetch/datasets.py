@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from gemforest.errors import GenomeError
 from gemforest.fetch.client import Client
-from gemforest.fetch.sources import ACCESSION, LEVELS, Accession, TaxonQuery, parse_source
 from gemforest.ledger import Reason
+from gemforest.sources import ACCESSION, LEVELS, Accession, TaxonQuery, parse_source
 
 MOST_ACCESSIONS = 500
 PAGE_SIZE = 500

@@ -29,8 +29,8 @@ from gemforest.errors import GenomeError, InfrastructureError, RefusedError
 from gemforest.fetch.archives import ArchiveCheck, Checked, check_file
 from gemforest.fetch.cache import PIECE, Cache, Stored
 from gemforest.fetch.client import Client, HealableError, require_ok
-from gemforest.fetch.sources import Checksum, without_secrets
 from gemforest.ledger import Reason
+from gemforest.sources import Checksum, without_secrets
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]+)-(?P<last>[0-9]+)|\*)/(?P<total>[0-9]+|\*)")
 GATHERED_BYTES, GATHERED_S = 2**18, 0.5

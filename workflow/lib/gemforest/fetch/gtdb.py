@@ -1,14 +1,18 @@
-"""Choosing genomes from a metadata table of GTDB (`bac120_metadata.tsv`, `ar53_metadata.tsv`, also gzipped).
+"""Choosing genomes from a metadata table of GTDB (`bac120_metadata.tsv`, `ar53_metadata.tsv`, also `.gz`, `.tar.gz`).
 
 The table has a row per genome: accession with the prefix RS_ or GB_, `gtdb_representative` t or f, completeness and
 contamination by CheckM2 (from release 220 on, before that by CheckM), the GTDB lineage, NCBI's assembly level. It is
-read in blocks, only the columns that are needed, so that a release with 700,000 genomes costs little memory.
+read in blocks, only the columns that are needed, so that a release with 700,000 genomes costs little memory. Releases
+before 214 are tar archives of one table: it is read from the archive's stream, nothing is unpacked to disk.
 Source: Parks et al. 2022, Nucleic Acids Research 50, D785; column names of the releases' `metadata_field_desc.tsv`.
 """
 
 from __future__ import annotations
 
+import tarfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +21,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from gemforest.errors import InputError
-from gemforest.fetch.sources import ACCESSION, GtdbQuery
+from gemforest.sources import ACCESSION, GtdbQuery
 
 COMPLETENESS = ("checkm2_completeness", "checkm_completeness")
 CONTAMINATION = ("checkm2_contamination", "checkm_contamination")
@@ -63,17 +67,35 @@ def _passing(path: Path, filters: dict[str, str]) -> Iterator[GtdbGenome]:
         strings_can_be_null=True,
     )
     try:
-        reader = csv.open_csv(
-            pa.input_stream(path),
-            csv.ReadOptions(block_size=8 << 20),
-            csv.ParseOptions(delimiter="\t", quote_char=False),
-            options,
-        )
-        for batch in reader:
-            table = pa.Table.from_batches([batch]).rename_columns(list(columns))
-            yield from _genomes(table.filter(_mask(table, filters)))
-    except (pa.ArrowInvalid, OSError) as error:
+        with _opened(path) as stream:
+            reader = csv.open_csv(
+                stream,
+                csv.ReadOptions(block_size=8 << 20),
+                csv.ParseOptions(delimiter="\t", quote_char=False),
+                options,
+            )
+            for batch in reader:
+                table = pa.Table.from_batches([batch]).rename_columns(list(columns))
+                yield from _genomes(table.filter(_mask(table, filters)))
+    except (pa.ArrowInvalid, OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a readable metadata table of GTDB: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pa.NativeFile]:
+    """The table's bytes, unpacked; of a tar archive its only `.tsv`."""
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        with pa.input_stream(path) as stream:
+            yield stream
+        return
+    with tarfile.open(path, "r|gz") as archive:
+        for member in archive:
+            if member.isfile() and member.name.endswith(".tsv"):
+                content = archive.extractfile(member)
+                assert content
+                yield pa.PythonFile(content, mode="r")
+                return
+    raise InputError(f"{path}: the archive holds no .tsv; expected a metadata table of GTDB")
 
 
 def _genomes(table: pa.Table) -> Iterator[GtdbGenome]:
@@ -109,9 +131,9 @@ def _mask(table: pa.Table, filters: dict[str, str]) -> pa.Array:
 def _columns(path: Path, filters: dict[str, str]) -> dict[str, str]:
     """Our name of each needed column to the table's."""
     try:
-        with pa.input_stream(path) as stream:
-            header = pa.BufferReader(stream.read(1 << 16)).read().split(b"\n", 1)[0].decode().rstrip("\r").split("\t")
-    except (OSError, UnicodeDecodeError) as error:
+        with _opened(path) as stream:
+            header = stream.read(1 << 16).split(b"\n", 1)[0].decode().rstrip("\r").split("\t")
+    except (OSError, UnicodeDecodeError, tarfile.TarError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     needed: dict[str, tuple[str, ...]] = {"accession": ("accession",), "taxonomy": ("gtdb_taxonomy",)}
     needed |= {"completeness": COMPLETENESS, "contamination": CONTAMINATION}

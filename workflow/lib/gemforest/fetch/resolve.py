@@ -20,10 +20,10 @@ from gemforest.fetch.client import Client
 from gemforest.fetch.datasets import taxon_reports
 from gemforest.fetch.gtdb import chosen
 from gemforest.fetch.settings import service_of
-from gemforest.fetch.sources import GtdbQuery, LocalGlob, Source, TaxonQuery, parse_source
 from gemforest.fetch.stage import tools_for
 from gemforest.pinned import ORGANISM, QUERY, RESOLVED, pinned_path
 from gemforest.sheet import read_sheet
+from gemforest.sources import GtdbQuery, LocalGlob, Source, TaxonQuery, parse_source
 from gemforest.stage import Context
 
 TAKEN_OVER = ("universe", "genetic_code", "medium", "content")

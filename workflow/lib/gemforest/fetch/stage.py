@@ -28,10 +28,10 @@ from gemforest.fetch.download import Fetched, fetch_file
 from gemforest.fetch.pacing import ConnectionSlots, TokenBucket
 from gemforest.fetch.quality import require_quality
 from gemforest.fetch.settings import CHOICE_KEYS, Choice, Service, choice_of, service_of
-from gemforest.fetch.sources import Accession, LocalFile, RemoteFile, Sample, parse_source, read_checksum
 from gemforest.ledger import Reason
 from gemforest.plan import read_shard
 from gemforest.sheet import carveme_sample, local_source
+from gemforest.sources import Accession, LocalFile, RemoteFile, Sample, parse_source, read_checksum, without_secrets
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
@@ -68,7 +68,9 @@ def process(task: Task) -> Products:
             )
     columns = dict.fromkeys(TABLES["genomes"].schema.names)
     tags = list(json.loads(task.row.get("tags") or "{}").items())
-    columns |= {"genome_id": task.genome_id, "source": task.row["source"], "tags": tags} | found
+    # The query of a signed URL is a secret, and tables are passed on.
+    told = without_secrets(source.url) if isinstance(source, RemoteFile) else task.row["source"]
+    columns |= {"genome_id": task.genome_id, "source": told, "tags": tags} | found
     return Products({"genomes": pa.Table.from_pylist([columns], schema=TABLES["genomes"].schema)})
 
 
@@ -335,13 +337,19 @@ def _content(context: Context, row: Mapping[str, str]) -> dict[str, str]:
         return {"unreadable": type(error).__name__}
 
 
+def _content_of_file(products: Products) -> str:
+    """What later stages see of a genome is the content of its file: not how it was chosen, nor what it is tagged."""
+    return str(products.tables["genomes"]["file_sha256"][0].as_py())
+
+
 STAGE = Stage(
     name="fetch",
-    version=1,
+    version=2,
     reads=(),
     writes=("genomes",),
     parameters=CHOICE_KEYS,
     row_fields=("source", "tags"),
     process=process,
     row_resources=_content,
+    output=_content_of_file,
 )

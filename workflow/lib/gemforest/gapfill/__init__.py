@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from gemforest.models import Network
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import Universe, load_universe, subnetwork, universe_path
+from gemforest.universe import Universe, load_universe, subnetwork, universe_sbml
 
 
 def process(task: Task) -> Products:
@@ -52,7 +53,8 @@ def process(task: Task) -> Products:
             closed = universe_closed_directions(universe, task.context.cache)
             found = fill_with_highs(universe, network.reactions, scores, bounds, least, medium, closed)
         else:
-            found = fill(name, network.reactions, scores, bounds, least, medium)
+            sbml = universe_sbml(name, task.context.cache)
+            found = fill(sbml, network.reactions, scores, bounds, least, medium)
         added |= dict.fromkeys(sorted(found), medium)
     network = subnetwork(universe, [*kept, *added], gprs, task.genome_id)
     first = media.uptakes(task.row["medium"].split(";")[0], uptake)
@@ -66,14 +68,14 @@ def process(task: Task) -> Products:
 
 
 def fill(
-    universe: str,
+    universe: Path,
     reactions: tuple[str, ...],
     scores: Mapping[str, float],
     bounds: Mapping[str, tuple[float, float]],
     min_growth: float,
     medium: str,
 ) -> frozenset[str]:
-    """Additions by CarveMe's `gapFill`; ids without R_."""
+    """Additions by CarveMe's `gapFill` from a universe's SBML; ids without R_."""
     from carveme.reconstruction.gapfilling import gapFill
     from reframed.solvers import set_default_solver
 
@@ -141,18 +143,18 @@ def _grows(network: Network, limits: Mapping[str, float] | None, task: Task) -> 
 
 
 @lru_cache(maxsize=1)
-def _pristine_model(universe: str) -> bytes:
+def _pristine_model(universe: Path) -> bytes:
     import pickle
 
     from reframed import load_cbmodel
     from reframed.core.transformation import apply_bounds
 
-    model = load_cbmodel(str(universe_path(universe)), flavor="bigg")
+    model = load_cbmodel(str(universe), flavor="bigg")
     apply_bounds(model)
     return pickle.dumps(model)
 
 
-def _fresh_model(universe: str) -> Any:
+def _fresh_model(universe: Path) -> Any:
     """CarveMe's own model object of a universe, to be changed at will; unpickling beats parsing by far."""
     import pickle
 
@@ -200,7 +202,7 @@ def _resources(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=1,
+    version=2,
     reads=("draft_reactions", "drafts"),
     writes=("model_reactions", "gapfills"),
     parameters=("gapfill.enabled", "gapfill.engine", "gapfill.min_growth_per_h", "growth.uptake"),

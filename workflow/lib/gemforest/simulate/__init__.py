@@ -19,9 +19,17 @@ from gemforest.config import WORKFLOW
 from gemforest.errors import InputError
 from gemforest.fluxes import FluxRanges, FluxState, fba, fva, with_bounds
 from gemforest.gprs import genes_of, parse_gpr
+from gemforest.loopless import loopless_fva
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
 from gemforest.models import Network
+from gemforest.simulate.growth_score import (
+    GrowthScore,
+    base_path,
+    common_compounds,
+    common_path,
+    growth_scores,
+)
 from gemforest.simulate.knockouts import Losses, gene_losses, gene_pairs, knock_out, reaction_losses
 from gemforest.simulate.quality import Measure, quality
 from gemforest.simulate.screens import ELEMENTS, Screener, ScreenResult, read_compounds
@@ -32,6 +40,7 @@ from gemforest.universe import load_universe, subnetwork
 
 SMALLEST_FLUX = 1e-9
 OXYGEN = "o2"
+COMMON, ALL = "common", "all"
 
 
 def process(task: Task) -> Products:
@@ -41,6 +50,26 @@ def process(task: Task) -> Products:
     universe = load_universe(name, task.context.cache)
     gprs = {row["reaction"]: row["gpr"] for row in model}
     network = subnetwork(universe, list(gprs), gprs, task.genome_id)
+    facts = {
+        "universe": name,
+        "proteins": task.read("proteins", ["gene_id"]).num_rows,
+        "gapfilled": sum(row["origin"] == "gapfill" for row in model),
+    }
+    return simulate(task, network, facts, _scores(task, name))
+
+
+def simulate(
+    task: Task, network: Network, facts: Mapping[str, Any], scores: Mapping[str, GrowthScore] | None = None
+) -> Products:
+    """All tables of the stage for a network with BiGG ids.
+
+    Parameters
+    ----------
+    facts
+        Goes into the summary as it is.
+    scores
+        Carbon source to its growth score, which needs a genome's hits; none for a model of another tool.
+    """
     media = read_media(task.context.project / task.context.config["media"])
     states = dict(_states(task, network, media))
     medium, condition = next(iter(states))
@@ -48,18 +77,13 @@ def process(task: Task) -> Products:
     ranges = _ranges(task, at_home)
     losses = _losses(task, at_home)
     measures = [*quality(network), *_range_measures(ranges), *_precursor_prices(network, states[medium, condition])]
-    facts = {
-        "universe": name,
-        "proteins": task.read("proteins", ["gene_id"]).num_rows,
-        "gapfilled": sum(row["origin"] == "gapfill" for row in model),
-    }
     place = {"genome_id": task.genome_id, "medium": medium, "condition": condition}
     rows: dict[str, list[dict[str, Any]]] = {
         "summary": [_summary(task, facts, network, medium, states[medium, condition], ranges, losses, measures)],
         "fba": [row for where, state in states.items() for row in _flux_rows(task.genome_id, where, network, state)],
-        "fva": list(_range_rows(place, network, ranges, task.parameters["simulate.fva_fraction"])),
+        "fva": list(_range_rows(place, network, ranges, task.parameters)),
         "knockouts": list(_loss_rows(place, losses, task.parameters["growth.threshold_per_h"])),
-        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media))),
+        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media), scores or {})),
         "quality": [_measure_row(task.genome_id, measure) for measure in measures],
     }
     return Products({table: pa.Table.from_pylist(rows[table], schema=TABLES[table].schema) for table in rows})
@@ -92,10 +116,11 @@ def _ranges(task: Task, network: Network) -> FluxRanges | None:
     extent, fraction = task.parameters["simulate.fva"], task.parameters["simulate.fva_fraction"]
     if extent == "off":
         return None
+    range_of = loopless_fva if task.parameters["simulate.fva_loopless"] else fva
     if extent == "full":
-        return fva(network, fraction)
+        return range_of(network, fraction)
     panel = set(task.parameters["simulate.fva_panel"])
-    return fva(network, fraction, reactions=np.flatnonzero([r in panel for r in network.reactions]))
+    return range_of(network, fraction, reactions=np.flatnonzero([r in panel for r in network.reactions]))
 
 
 def _losses(task: Task, network: Network) -> dict[str, Losses]:
@@ -130,6 +155,19 @@ def _screens(task: Task, network: Network, media: Media) -> Iterator[tuple[str, 
         yield condition, result
     for result in screener.products(compounds.get("product", ())):
         yield "anaerobic", result
+
+
+def _scores(task: Task, universe: str) -> dict[str, GrowthScore]:
+    """Carbon source to its growth score; sources that the screen does not try have none."""
+    asked = task.parameters["simulate.growth_scores"]
+    if not asked or "carbon" not in task.parameters["simulate.screens"]:
+        return {}
+    tried = set(read_compounds(_compound_list()).get("carbon", ()))
+    wanted = {
+        c for name in asked for c in (common_compounds() if name == COMMON else tried if name == ALL else (name,))
+    }
+    hits = task.read("hits", ["target", "identity_percent", "alignment_length"])
+    return growth_scores(universe, task.context.cache, hits, wanted & tried)
 
 
 def _compound_list() -> Path:
@@ -188,7 +226,7 @@ def _flux_rows(genome_id: str, where: tuple[str, str], network: Network, state: 
 
 
 def _range_rows(
-    place: Mapping[str, str], network: Network, ranges: FluxRanges | None, fraction: float
+    place: Mapping[str, str], network: Network, ranges: FluxRanges | None, parameters: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     if ranges is None:
         return
@@ -200,10 +238,10 @@ def _range_rows(
             **place,
             "status": str(low if low is not Status.OPTIMAL else high),
             "reaction": reaction,
-            "fraction": fraction,
+            "fraction": parameters["simulate.fva_fraction"],
             "minimum": _number(ranges.minimum[j]),
             "maximum": _number(ranges.maximum[j]),
-            "loopless": False,
+            "loopless": parameters["simulate.fva_loopless"],
         }
 
 
@@ -223,8 +261,11 @@ def _loss_rows(place: Mapping[str, str], losses: Mapping[str, Losses], threshold
             }
 
 
-def _screen_rows(genome_id: str, results: Iterator[tuple[str, ScreenResult]]) -> Iterator[dict[str, Any]]:
+def _screen_rows(
+    genome_id: str, results: Iterator[tuple[str, ScreenResult]], scores: Mapping[str, GrowthScore]
+) -> Iterator[dict[str, Any]]:
     for condition, result in results:
+        score = scores.get(result.compound) if result.screen == "carbon" else None
         yield {
             "genome_id": genome_id,
             "screen": result.screen,
@@ -234,6 +275,8 @@ def _screen_rows(genome_id: str, results: Iterator[tuple[str, ScreenResult]]) ->
             "growth_per_h": _number(result.growth),
             "flux": _number(result.flux),
             "answer": result.answer,
+            "growth_score": None if score is None else score.score,
+            "weakest_links": None if score is None else list(score.weakest_links),
         }
 
 
@@ -295,6 +338,7 @@ def _resources(context: Context) -> dict[str, str]:
         raise InputError(f"simulate.screen_medium: {screen_medium!r} holds every compound; name a medium of the table")
     return {
         "screen_compounds": file_sha256(_compound_list()),
+        "growth_score": file_sha256(base_path()) + file_sha256(common_path()),
         "screen_medium": media.digest(screen_medium),
     }
 
@@ -307,8 +351,8 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=2,
-    reads=("model_reactions", "drafts", "proteins"),
+    version=4,
+    reads=("model_reactions", "drafts", "proteins", "hits"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
         "growth.threshold_per_h",
@@ -317,11 +361,13 @@ STAGE = Stage(
         "simulate.parsimonious",
         "simulate.fva",
         "simulate.fva_fraction",
+        "simulate.fva_loopless",
         "simulate.fva_panel",
         "simulate.knockouts",
         "simulate.double_genes",
         "simulate.screens",
         "simulate.screen_medium",
+        "simulate.growth_scores",
     ),
     row_fields=("medium",),
     process=process,

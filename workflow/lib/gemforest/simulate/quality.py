@@ -16,6 +16,7 @@ from scipy.sparse import csc_array, hstack
 
 from gemforest.energy import DISSIPATION
 from gemforest.fluxes import boundary
+from gemforest.loopless import blocked_reactions
 from gemforest.lp import LinearProgram, Status
 from gemforest.models import Network
 from gemforest.reduction import reduce_network
@@ -44,13 +45,21 @@ def quality(network: Network) -> list[Measure]:
         Measure("reactions", len(network.reactions)),
         Measure("metabolites", len(network.metabolites)),
         Measure("internal_reactions", int(internal.sum())),
+        _biomass_changes(network),
         _without_genes(network, internal),
         *_balance(network, internal),
         *_dead_ends(network),
+        _blocked(network),
         _consistency(network, internal),
         *_energy_cycles(network),
         growth_without_uptake(network),
     ]
+
+
+def _biomass_changes(network: Network) -> Measure:
+    """Parts of the universe's biomass that were changed to fit the lineage; what they are stands in the detail."""
+    said = network.reaction_notes.get(network.reactions[network.biomass], {}).get("BIOMASS", "")
+    return Measure("biomass_changes", len(said.split(", ")) if said else 0, "", False, said)
 
 
 def internal_reactions(network: Network) -> np.ndarray:
@@ -138,6 +147,13 @@ def _dead_ends(network: Network) -> list[Measure]:
         _count("dead_ends", network.metabolites, dead),
         Measure("blocked_by_dead_ends_share", share, detail=_some(_where(network.reactions, blocked))),
     ]
+
+
+def _blocked(network: Network) -> Measure:
+    """Reactions that carry no flux whatever is offered, by linear programs; dead ends are not the only cause."""
+    blocked = blocked_reactions(network)
+    share = float(blocked.mean()) if len(blocked) else np.nan
+    return Measure("blocked_share", share, detail=_some(_where(network.reactions, blocked)))
 
 
 def _opened(network: Network) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from gemforest.fluxes import GrowthProgram
 from gemforest.lp import Status
+from gemforest.media import exchanges_by_compound
 from gemforest.models import Network
 
 ELEMENTS = {"carbon": "C", "nitrogen": "N", "phosphorus": "P", "sulfur": "S"}
@@ -167,22 +168,6 @@ class Screener:
         if status is Status.OPTIMAL:
             answer = "secreted" if flux >= _LEAST_SECRETION else "not_secreted"
         return ScreenResult("product", compound, status, growth, flux, answer)
-
-
-def exchanges_by_compound(network: Network) -> tuple[dict[str, int], dict[str, str]]:
-    """Compound (id without its compartment) to the index of its exchange, and to its formula.
-
-    Only exchanges written as the compound leaving (`glc__D_e ->`) are meant; the other way round is no BiGG convention.
-    """
-    exchange_of, formula_of = {}, {}
-    matrix = network.stoichiometry
-    sizes = np.diff(matrix.indptr)
-    for j, reaction in enumerate(network.reactions):
-        if reaction.startswith("EX_") and sizes[j] == 1 and matrix.data[matrix.indptr[j]] < 0.0:
-            i = matrix.indices[matrix.indptr[j]]
-            compound = network.metabolites[i].rpartition("_")[0] or network.metabolites[i]
-            exchange_of[compound], formula_of[compound] = j, network.formulas[i]
-    return exchange_of, formula_of
 
 
 def _elements(formula: str) -> set[str]:

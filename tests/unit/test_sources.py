@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemforest.errors import InputError
-from gemforest.fetch.sources import (
+from gemforest.sources import (
     Accession,
     Checksum,
     GtdbQuery,

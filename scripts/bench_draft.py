@@ -1,0 +1,346 @@
+"""Carve CarveMe's six proteomes with both engines on the same hits, then judge the models by CarveMe's own benchmarks.
+
+    python scripts/bench_draft.py [--quick] [--only NAME] [--hits FOLDER] [--work FOLDER] [--json FILE]
+
+Engines: `highs` with the biomass that fits the lineage, `highs_universe` with CarveMe's biomass, `carveme` with SCIP at
+its own limits (B. subtilis takes its 600 s). Each carving runs in a process of its own, so that seconds and memory are
+its own. All models get the same gap-fill, CarveMe's, for the benchmark's media at 0.1 1/h. Biolog (growth of at least
+0.1 1/h on a compound) and essentiality (less than 10 % of growth without the gene) are those of CarveMe 1.6; genes that
+a model does not hold count as not essential wherever two models are compared. --hits takes NAME.tsv or NAME.faa.tsv of
+an earlier DIAMOND; without it DIAMOND runs. --quick: M. genitalium and E. coli. With --work, carvings there are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv as pacsv
+
+from gemforest.biomass import is_biomass_pool
+from gemforest.carveme_files import carveme_data
+from gemforest.config import complete
+from gemforest.draft import STAGE, carving_options, make_draft
+from gemforest.draft.carving import score_sum
+from gemforest.evidence.scores import ReactionScore, load_rules, score_reactions
+from gemforest.fluxes import growth, medium_bounds, with_bounds
+from gemforest.gapfill import fill
+from gemforest.homology import database, diamond
+from gemforest.models import Network
+from gemforest.simulate.knockouts import gene_losses, knock_out
+from gemforest.universe import load_universe, subnetwork, universe_sbml
+
+PROJECT = Path(__file__).resolve().parents[1]
+CACHE = PROJECT / "resources" / "cache"
+SEARCH = ("--more-sensitive", "--top", "10", "--index-chunks", "1", "--threads", "1", "--quiet")
+ENGINES: dict[str, dict[str, str]] = {
+    "highs": {"draft.engine": "highs", "draft.biomass": "auto"},
+    "highs_universe": {"draft.engine": "highs", "draft.biomass": "universe"},
+    "carveme": {"draft.engine": "carveme", "draft.biomass": "universe"},
+}
+MIN_GROWTH, MAX_UPTAKE = 0.1, 10.0
+ELEMENTS = {"C": "carbon", "N": "nitrogen", "P": "phosphorus", "S": "sulfur"}
+REPLACED = {"C": {"glc__D", "lac__D", "lac__L"}, "N": {"nh4"}, "P": {"pi"}, "S": {"so4"}}
+BOOTSTRAPS = 2_000
+Labels = dict[str, tuple[bool, bool]]
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Organism:
+    """One of CarveMe's six; `biolog` is its medium and elements, `essentiality` its medium (None: everything)."""
+
+    proteome: str
+    short: str
+    universe: str
+    biolog: tuple[str, str] | None
+    essentiality: str | None
+    has_essentiality: bool = True
+
+    @property
+    def media(self) -> list[str]:
+        """Media to be filled for."""
+        growth_medium = self.biolog[0] if self.biolog else None
+        return [medium for medium in dict.fromkeys((growth_medium, self.essentiality)) if medium]
+
+
+ORGANISMS = (
+    Organism("M_genitalium_G37", "mgen", "gramneg", None, None),
+    Organism("Ecoli_K12_MG1655", "ecol", "gramneg", ("M9", "CNPS"), "M9"),
+    Organism("Paeruginosa_PAO1", "paer", "gramneg", ("M9", "C"), "M9[succ]"),
+    Organism("Soneidensis_MR1", "sone", "gramneg", ("ShewMM", "CN"), "LB"),
+    Organism("Rsolanacearum_GMI1000", "rsol", "gramneg", ("M9", "CNPS"), None, has_essentiality=False),
+    Organism("Bsubtilis_168", "bsub", "grampos", ("M9", "CNPS"), "LB"),
+)
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------------
+
+
+def hits_of(organism: Organism, folder: Path | None, work: Path) -> Path:
+    """DIAMOND's hits, tabular format 6."""
+    for name in (f"{organism.proteome}.tsv", f"{organism.proteome}.faa.tsv"):
+        if folder is not None and (folder / name).exists():
+            return folder / name
+    out = work / f"{organism.proteome}.tsv"
+    if not out.exists():
+        query = carveme_data(f"benchmark/fasta/{organism.proteome}.faa")
+        command = [diamond(), "blastp", "--db", str(database()), "--query", str(query), "--out", str(out)]
+        subprocess.run([*command, *SEARCH], check=True)
+    return out
+
+
+def scores_of(organism: Organism, hits: Path) -> list[ReactionScore]:
+    """Reaction scores, the same for all engines."""
+    read = pacsv.ReadOptions(autogenerate_column_names=True)
+    table = pacsv.read_csv(hits, read, pacsv.ParseOptions(delimiter="\t", quote_char=False))
+    rules = load_rules(load_universe(organism.universe, CACHE).network.reactions)
+    genes, targets = np.array(table["f0"].to_pylist(), dtype=object), np.array(table["f1"].to_pylist(), dtype=str)
+    return score_reactions(rules, genes, targets, table["f11"].to_numpy().astype(float))
+
+
+# -- one carving, in a process of its own ------------------------------------------------------------------------------
+
+
+def carve_one(organism: Organism, engine: str, hits: Path, out: Path) -> None:
+    """Carve, measure, and write a JSON file."""
+    scored = scores_of(organism, hits)
+    scores = {s.reaction: s.normalized_score for s in scored}
+    parameters = STAGE.settings(complete({})) | ENGINES[engine]
+    load_universe(organism.universe, CACHE)
+    load_universe(f"{organism.universe}~open", CACHE)
+    cpu, wall = time.process_time(), time.perf_counter()
+    draft = make_draft(organism.universe, scores, {}, carving_options(parameters, PROJECT), parameters, CACHE)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    network = draft.network
+    free = {r for r in network.reactions if r.startswith("EX_") or is_biomass_pool(r)} | {"ATPM", "Growth"}
+    result = {
+        "reactions": sorted(draft.carving.reactions),
+        "universe": draft.name,
+        "sum": round(score_sum(network, scores, -1.0), 1),
+        "bound": None if np.isnan(draft.carving.bound) else round(draft.carving.bound, 1),
+        "without_evidence": sum(r not in scores and r not in free for r in network.reactions),
+        "cannot_run": len(network.reactions) - len(draft.direction),
+        "method": draft.carving.method,
+        "limit_fired": draft.carving.limit_fired,
+        "cpu_seconds": round(cpu, 2),
+        "wall_seconds": round(wall, 2),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+    out.write_text(json.dumps(result))
+
+
+def carved(organism: Organism, engine: str, hits: Path, work: Path) -> Record:
+    """What `carve_one` wrote."""
+    out = work / f"{organism.proteome}.{engine}.json"
+    if not out.exists():
+        command = [sys.executable, __file__, "--carve", organism.proteome, engine, str(hits), str(out)]
+        subprocess.run(command, check=True)
+    found: Record = json.loads(out.read_text())
+    return found
+
+
+# -- biology -----------------------------------------------------------------------------------------------------------
+
+
+def media() -> dict[str, set[str]]:
+    """CarveMe's benchmark media."""
+    found: dict[str, set[str]] = {}
+    with carveme_data("benchmark/media_db.tsv").open(encoding="utf-8") as handle:
+        for row in csv.DictReader(handle, delimiter="\t"):
+            found.setdefault(row["medium"], set()).add(row["compound"])
+    return found
+
+
+def on(network: Network, compounds: set[str]) -> Network:
+    """The network with these compounds at 10 mmol gDW^-1 h^-1 each."""
+    return with_bounds(network, medium_bounds(network, {f"EX_{c}_e": MAX_UPTAKE for c in compounds}))
+
+
+def rate(network: Network) -> float:
+    """Growth; 0 where there is none."""
+    found = growth(network)[1]
+    return 0.0 if np.isnan(found) else found
+
+
+def filled(organism: Organism, draft: Record, scored: list[ReactionScore]) -> tuple[Network, dict[str, bool], int]:
+    """The draft filled for its media, whether it grew on each before, and how many reactions were added."""
+    universe = load_universe(draft["universe"], CACHE)
+    sbml = universe_sbml(draft["universe"], CACHE)
+    gprs = {s.reaction: s.gpr for s in scored if "spontaneous" not in s.gpr}
+    scores = {s.reaction: s.normalized_score for s in scored}
+    kept, grew = set(draft["reactions"]), {}
+    before = len(kept)
+    for medium in organism.media:
+        network = subnetwork(universe, sorted(kept), gprs, organism.short)
+        grew[medium] = rate(on(network, media()[medium])) >= MIN_GROWTH
+        if not grew[medium]:
+            bounds = medium_bounds(universe.network, {f"EX_{c}_e": MAX_UPTAKE for c in media()[medium]})
+            kept |= fill(sbml, network.reactions, scores, bounds, MIN_GROWTH, medium)
+    return subnetwork(universe, sorted(kept), gprs, organism.short), grew, len(kept) - before
+
+
+def biolog(organism: Organism, network: Network) -> Labels:
+    """Element and compound to (measured growth, computed growth)."""
+    found: Labels = {}
+    medium, elements = organism.biolog or ("", "")
+    for element in elements:
+        base = media()[medium] - REPLACED[element]
+        path = carveme_data(f"benchmark/biolog/{organism.short}/biolog_{ELEMENTS[element]}.tsv")
+        with path.open(encoding="utf-8") as handle:
+            for row in csv.DictReader(handle, delimiter="\t"):
+                if row["bigg_id"] and row["growth"]:
+                    exchange = f"EX_{row['bigg_id']}_e"
+                    held = exchange in network.reactions
+                    grows = held and rate(on(network, base | {row["bigg_id"]})) > MIN_GROWTH
+                    found[f"{element} {row['bigg_id']}"] = (row["growth"] in {"+", "++"}, grows)
+    return found
+
+
+def essentiality(organism: Organism, network: Network) -> Labels:
+    """Gene to (measured essential, computed essential), genes of the model only."""
+    compounds = media()[organism.essentiality] if organism.essentiality else None
+    everything = {r[3:-2] for r in network.reactions if r.startswith("EX_") and r.endswith("_e")}
+    losses = knock_out(on(network, everything if compounds is None else compounds), gene_losses(network))
+    lethal = losses.essential(0.1 * losses.intact_growth)
+    computed = dict(zip(losses.targets, lethal.tolist(), strict=True))
+    measured = measured_essential(organism)
+    if all(measured.values()):
+        # Only essential genes are listed: every other gene is not, as in CarveMe.
+        measured = dict.fromkeys(computed, False) | measured
+    return {gene: (measured[gene], dead) for gene, dead in computed.items() if gene in measured}
+
+
+def measured_essential(organism: Organism) -> dict[str, bool]:
+    """Gene to whether it was found essential."""
+    with carveme_data(f"benchmark/essentiality/{organism.short}.tsv").open(encoding="utf-8") as handle:
+        found = {row["bigg_id"]: row["phenotype"] for row in csv.DictReader(handle, delimiter="\t")}
+    return {gene: phenotype == "E" for gene, phenotype in found.items() if phenotype in {"E", "NE"}}
+
+
+def mcc(measured: np.ndarray, computed: np.ndarray) -> float:
+    """Matthews correlation; 0 where it is not defined."""
+    tp, tn = np.sum(measured & computed), np.sum(~measured & ~computed)
+    fp, fn = np.sum(~measured & computed), np.sum(measured & ~computed)
+    product = float(tp + fp) * float(tp + fn) * float(tn + fp) * float(tn + fn)
+    return float((tp * tn - fp * fn) / product**0.5) if product else 0.0
+
+
+def compared(what: str, ours: Labels, peer: Labels, names: tuple[str, str]) -> Record:
+    """MCC of each on its own labels and on the union, where what a model does not hold counts as computed false."""
+    union = sorted(ours.keys() | peer.keys())
+    measured = np.array([(ours.get(k) or peer[k])[0] for k in union], dtype=bool)
+    pair = [np.array([side[k][1] if k in side else False for k in union], dtype=bool) for side in (ours, peer)]
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(union), (BOOTSTRAPS, len(union)))
+    differences = [mcc(measured[d], pair[0][d]) - mcc(measured[d], pair[1][d]) for d in draws]
+    own = [mcc(*np.array(list(side.values()), dtype=bool).reshape(-1, 2).T) for side in (ours, peer)]
+    return {
+        "what": f"{what} MCC, {names[0]} against {names[1]}",
+        "value": round(mcc(measured, pair[0]), 3),
+        "unit": "MCC",
+        "peer": names[1],
+        "peer_value": round(mcc(measured, pair[1]), 3),
+        "difference_95": [round(float(q), 3) for q in np.percentile(differences, [2.5, 97.5])],
+        "n": len(union),
+        "on_own_labels": [round(v, 3) for v in own],
+        "n_own": [len(ours), len(peer)],
+        "accuracy": [round(float((measured == side).mean()), 3) for side in pair],
+    }
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+def bench(organisms: list[Organism], hits_folder: Path | None, work: Path) -> Iterator[Record]:
+    """All records."""
+    labels: dict[tuple[str, str], dict[str, Labels]] = {}
+    for organism in organisms:
+        hits = hits_of(organism, hits_folder, work)
+        scored = scores_of(organism, hits)
+        drafts = {engine: carved(organism, engine, hits, work) for engine in ENGINES}
+        peer = set(drafts["carveme"]["reactions"])
+        for engine, draft in drafts.items():
+            network, grew, added = filled(organism, draft, scored)
+            ours = set(draft["reactions"])
+            facts = {k: v for k, v in draft.items() if k not in {"reactions", "sum"}}
+            yield {
+                "what": f"sum of scores, {organism.proteome}, {engine}",
+                "value": draft["sum"],
+                "unit": "score",
+                "peer": "carveme",
+                "peer_value": drafts["carveme"]["sum"],
+                **facts,
+                "reactions": len(ours),
+                "overlap": round(len(ours & peer) / len(ours | peer), 3),
+                "grew_before_fill": grew,
+                "filled": added,
+                "hits_sha256": sha256(hits.read_bytes()).hexdigest(),
+            }
+            if organism.biolog:
+                labels.setdefault(("Biolog", engine), {})[organism.short] = biolog(organism, network)
+            if organism.has_essentiality:
+                labels.setdefault(("essentiality", engine), {})[organism.short] = essentiality(organism, network)
+    yield from judged(labels)
+
+
+def judged(labels: Mapping[tuple[str, str], Mapping[str, Labels]]) -> Iterator[Record]:
+    """Each organism and all pooled, our engines against CarveMe, and one biomass against the other."""
+    pairs = (("highs", "carveme"), ("highs_universe", "carveme"), ("highs", "highs_universe"))
+    for task in ("Biolog", "essentiality"):
+        for ours, peer in pairs:
+            pooled: tuple[Labels, Labels] = ({}, {})
+            for name in labels.get((task, ours), {}):
+                pair = labels[task, ours][name], labels[task, peer][name]
+                yield compared(f"{task} {name}", *pair, (ours, peer))
+                for whole, part in zip(pooled, pair, strict=True):
+                    whole.update({f"{name} {k}": v for k, v in part.items()})
+            if pooled[0]:
+                yield compared(f"{task} pooled", *pooled, (ours, peer))
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="M. genitalium and E. coli")
+    parser.add_argument("--only", default="", help="a proteome's name, or its beginning")
+    parser.add_argument("--hits", type=Path, help="folder of DIAMOND's hits")
+    parser.add_argument("--work", type=Path, help="folder that keeps carvings")
+    parser.add_argument("--json", type=Path, help="file for the records")
+    parser.add_argument("--carve", nargs=4, metavar=("NAME", "ENGINE", "HITS", "OUT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.carve:
+        name, engine, hits, out = arguments.carve
+        carve_one(next(o for o in ORGANISMS if o.proteome == name), engine, Path(hits), Path(out))
+        return
+    chosen = [o for o in ORGANISMS[: 2 if arguments.quick else None] if o.proteome.startswith(arguments.only)]
+    records = []
+    with tempfile.TemporaryDirectory() as scratch:
+        work = arguments.work or Path(scratch)
+        work.mkdir(parents=True, exist_ok=True)
+        for found in bench(chosen, arguments.hits, work):
+            print(json.dumps(found), flush=True)
+            records.append(found)
+    if arguments.json:
+        machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+        machine |= {package: metadata.version(package) for package in ("highspy", "carveme", "pyscipopt")}
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Draft every genome of some folders and print what became of each: universe, seconds, sum, bound, outcome.
+
+    python scripts/bench_draft_genomes.py --work FOLDER [--quick] [--only NAME] [--json FILE] FOLDER_OR_FILE...
+
+Proteomes, GenBank files and nucleotides (genes are called); hits by DIAMOND, twenty genomes a call, kept under --work
+with the proteins, so that a second run carves only. --quick: the first three genomes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from gemforest.biomass import open_name
+from gemforest.config import complete
+from gemforest.content import Limits
+from gemforest.draft import STAGE, carving_options, make_draft
+from gemforest.draft.carving import score_sum
+from gemforest.errors import GenomeError, RefusedError
+from gemforest.evidence.scores import load_rules, score_reactions
+from gemforest.fluxes import growth
+from gemforest.genes import read_genes
+from gemforest.homology import database, diamond
+from gemforest.lineage import decide
+from gemforest.universe import load_universe
+
+CACHE = Path(__file__).resolve().parents[1] / "resources" / "cache"
+POOL = 20
+SEARCH = ["--more-sensitive", "--top", "10", "--index-chunks", "1", "--threads", "1", "--quiet"]
+FIELDS = ["qseqid", "sseqid", "length", "bitscore", "slen"]
+NAMES = ["gene_id", "target", "alignment_length", "bitscore", "target_length"]
+Record = dict[str, Any]
+
+
+def name_of(path: Path) -> str:
+    """A name for files: the folder tells a genome's proteins from its nucleotides."""
+    return path.name.removesuffix(".gz").replace(".", "_")
+
+
+def write_proteins(paths: list[Path], work: Path) -> dict[str, str]:
+    """Proteins of each genome as FASTA under `work`; genome to why it was refused."""
+    refused = {}
+    for path in paths:
+        out = work / f"{name_of(path)}.faa"
+        if out.exists():
+            continue
+        try:
+            proteins = read_genes(path, Limits(max_bytes=10**9)).proteins
+        except RefusedError as error:
+            refused[name_of(path)] = f"{error.reason}: {error.detail}"
+            continue
+        pairs = zip(proteins["gene_id"].to_pylist(), proteins["sequence"].to_pylist(), strict=True)
+        text = (f">{gene}\n{s if isinstance(s, str) else s.decode()}\n" for gene, s in pairs)
+        out.write_text("".join(text))
+    return refused
+
+
+def search(names: list[str], work: Path) -> None:
+    """Hits of each genome that has none yet."""
+    todo = [name for name in names if (work / f"{name}.faa").exists() and not (work / f"{name}.hits").exists()]
+    for first in range(0, len(todo), POOL):
+        part = todo[first : first + POOL]
+        query, out = work / "pool.faa", work / "pool.tsv"
+        query.write_text("".join((work / f"{name}.faa").read_text().replace(">", f">{name}|") for name in part))
+        command = [diamond(), "blastp", "--db", str(database()), "--query", str(query), "--out", str(out), *SEARCH]
+        subprocess.run([*command, "--outfmt", "6", *FIELDS], check=True)
+        lines: dict[str, list[str]] = {name: [] for name in part}
+        for line in out.read_text().splitlines(keepends=True):
+            name, _, rest = line.partition("|")
+            lines[name].append(rest)
+        for name in part:
+            (work / f"{name}.hits").write_text("".join(lines[name]))
+
+
+def draft_of(name: str, work: Path) -> Record:
+    """Decide the universe, score, carve, and tell."""
+    types = {"gene_id": pa.string(), "target": pa.string(), "bitscore": pa.float64()}
+    types |= {"alignment_length": pa.int32(), "target_length": pa.int32()}
+    hits = pacsv.read_csv(
+        work / f"{name}.hits",
+        pacsv.ReadOptions(column_names=NAMES),
+        pacsv.ParseOptions(delimiter="\t", quote_char=False),
+        pacsv.ConvertOptions(column_types=types),
+    )
+    row: Record = {"what": f"draft, {name}", "unit": "score"}
+    row["proteins"] = (work / f"{name}.faa").read_text().count(">")
+    try:
+        universe = decide(hits, row["proteins"]).universe
+        base = load_universe(universe, CACHE)
+        load_universe(open_name(universe), CACHE)
+        genes, targets = np.array(hits["gene_id"].to_pylist(), dtype=object), np.array(hits["target"].to_pylist())
+        scored = score_reactions(load_rules(base.network.reactions), genes, targets, hits["bitscore"].to_numpy())
+        scores = {s.reaction: s.normalized_score for s in scored}
+        parameters = STAGE.settings(complete({}))
+        began = time.process_time()
+        draft = make_draft(universe, scores, {}, carving_options(parameters, CACHE), parameters, CACHE)
+        row["cpu_seconds"] = round(time.process_time() - began, 2)
+    except (GenomeError, RefusedError) as error:
+        return row | {"value": None, "outcome": f"{error.reason}: {error.detail}"}
+    carving = draft.carving
+    return row | {
+        "value": round(score_sum(draft.network, scores, parameters["draft.default_score"]), 1),
+        "bound": round(carving.bound, 1),
+        "universe": draft.name,
+        "reactions": len(carving.reactions),
+        "cannot_run": len(carving.reactions) - len(draft.direction),
+        "growth_per_h": round(growth(draft.network)[1], 2),
+        "method": carving.method,
+        "limit_fired": carving.limit_fired,
+        "outcome": "ok",
+    }
+
+
+def bench(paths: list[Path], work: Path) -> Iterator[Record]:
+    """A record for each genome."""
+    refused = write_proteins(paths, work)
+    names = [name_of(path) for path in paths]
+    search(names, work)
+    for name in names:
+        if name in refused:
+            yield {"what": f"draft, {name}", "value": None, "unit": "score", "outcome": refused[name]}
+        else:
+            yield draft_of(name, work)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("genomes", type=Path, nargs="+", help="files, or folders of them")
+    parser.add_argument("--work", type=Path, required=True, help="folder that keeps proteins and hits")
+    parser.add_argument("--quick", action="store_true", help="the first three genomes")
+    parser.add_argument("--only", default="", help="beginning of a file's name")
+    parser.add_argument("--json", type=Path, help="file for the records")
+    arguments = parser.parse_args()
+    found = [p for given in arguments.genomes for p in (sorted(given.iterdir()) if given.is_dir() else [given])]
+    paths = [p for p in found if p.name.startswith(arguments.only) and p.is_file()][: 3 if arguments.quick else None]
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    records = []
+    for record in bench(paths, arguments.work):
+        print(json.dumps(record), flush=True)
+        records.append(record)
+    if arguments.json:
+        machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+        machine |= {package: metadata.version(package) for package in ("highspy", "carveme")}
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,460 @@
+"""Fit the calibration of source D (homologs in BiGG) and of reactions, and report it on held-out lineages.
+
+    python scripts/fit_evidence.py --cache DIR --out resources/evidence --report tests/bench/evidence.json
+
+The 21 prokaryotic BiGG models whose proteins are in CarveMe's database are the genomes, their gene rules the labels.
+A model is judged with its whole clade (`resources/evidence/clades.tsv`) hidden: as reference, as prior, and from the
+fit. The genomes that are fitted on are themselves seen without their own clade, so that fit and judgement meet the
+same distance to the database. `< 70` and `< 50`: hits at or above that identity are removed. What is shipped is fitted
+on all 21. Needs scikit-learn (a development dependency); DIAMOND is called once, its hits are kept in the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from sklearn.linear_model import LogisticRegression
+
+from gemforest.carveme_files import carveme_data
+from gemforest.evidence.calibration import Calibration, Term, probability
+from gemforest.evidence.homologs import FEATURES, Hits, Reference, bigg_reference, candidates, self_bits
+from gemforest.evidence.reactions import REACTION_FEATURES, reaction_features
+
+REGIMES = {"all": 9.0, "<70": 0.7, "<50": 0.5}
+# «kin»: only the genome itself is hidden, its close relatives are not; where the fit sees hits of high identity.
+KIN = "kin"
+FITTED_REGIMES = ("all", "<50", KIN)
+# Features whose logarithm is the better scale, and what is added before.
+OFFSETS = {
+    "vote": 0.01,
+    "clade_vote": 0.01,
+    "clades_agree": 0.3,
+    "clades_elsewhere": 0.3,
+    "clades_without": 0.3,
+    "clades_with_reaction": 0.0,
+    "kin_with_reaction": 0.02,
+    "similar_with_reaction": 0.01,
+    "best_for_target": 0.0,
+    "best_in_genome": 0.0,
+}
+TERMS: tuple[tuple[str, float | None], ...] = tuple((name, OFFSETS.get(name)) for name in FEATURES)
+REACTION_TERMS: tuple[tuple[str, float | None], ...] = tuple((name, None) for name in REACTION_FEATURES)
+BINS = ((0.3, 0.5), (0.5, 0.7), (0.7, 1.01))
+# DIAMOND's name of each column, and ours.
+COLUMNS = {
+    "qseqid": "query",
+    "sseqid": "target",
+    "pident": "identity",
+    "length": "length",
+    "mismatch": "mismatch",
+    "gapopen": "gaps",
+    "qstart": "qstart",
+    "qend": "qend",
+    "sstart": "sstart",
+    "send": "send",
+    "evalue": "evalue",
+    "bitscore": "bits",
+    "qlen": "qlen",
+    "slen": "slen",
+}
+
+
+@dataclass(frozen=True)
+class Genome:
+    """A BiGG model's genes with their true reactions; `truth` holds gene · reactions + reaction."""
+
+    model: str
+    clade: int
+    genes: tuple[str, ...]
+    truth: np.ndarray
+    hits: Hits
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Candidates of one genome with labels; `positives` counts also what no candidate reaches."""
+
+    columns: np.ndarray
+    query: np.ndarray
+    reaction: np.ndarray
+    label: np.ndarray
+    identity: np.ndarray
+    positives: int
+
+
+def pooled_hits(cache: Path) -> pa.Table:
+    """All against all in CarveMe's database, at most 150 hits a protein, e-value 1e-5 at most."""
+    found = cache / "pooled.tsv"
+    if not found.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        command = ["diamond", "blastp", "--db", str(carveme_data("generated/bigg_proteins.dmnd"))]
+        command += ["--query", str(prokaryotic_fasta(cache)), "--out", str(found), "--more-sensitive", "-k", "150"]
+        subprocess.run([*command, "-e", "1e-5", "--quiet", "--outfmt", "6", *COLUMNS], check=True)
+    return pacsv.read_csv(
+        found,
+        read_options=pacsv.ReadOptions(column_names=list(COLUMNS.values())),
+        parse_options=pacsv.ParseOptions(delimiter="\t", quote_char=False),
+    )
+
+
+def prokaryotic_fasta(cache: Path) -> Path:
+    reference = bigg_reference()
+    wanted = {reference.models[i] for i in prokaryotes(reference)}
+    path = cache / "query.faa"
+    with path.open("w") as out:
+        for name, sequence in sorted(database_sequences().items()):
+            if name.split(".", 1)[0] in wanted:
+                out.write(f">{name}\n{sequence}\n")
+    return path
+
+
+def database_sequences() -> dict[str, str]:
+    """Sequences of CarveMe's database by `model.gene`."""
+    said = subprocess.run(
+        ["diamond", "getseq", "--db", str(carveme_data("generated/bigg_proteins.dmnd"))],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    parts = [record.split("\n", 1) for record in said.split(">")[1:]]
+    return {head.split()[0]: body.replace("\n", "") for head, body in parts}
+
+
+def prokaryotes(reference: Reference) -> list[int]:
+    return [i for i, name in enumerate(reference.kin_names) if name != "eukaryotes"]
+
+
+def genomes(reference: Reference, cache: Path) -> list[Genome]:
+    """The prokaryotic models as genomes."""
+    sequences, table = database_sequences(), pooled_hits(cache)
+    query = np.array(table["query"].to_pylist(), dtype=str)
+    target = np.array(table["target"].to_pylist(), dtype=str)
+    place = np.minimum(np.searchsorted(reference.genes, target), len(reference.genes) - 1)
+    known = reference.genes[place] == target
+    owner = np.array([name.split(".", 1)[0] for name in query.tolist()])
+    column = {name: table[name].to_numpy().astype(float) for name in list(COLUMNS.values())[2:]}
+    found = []
+    for i in prokaryotes(reference):
+        members = [g for g in np.flatnonzero(reference.model == i).tolist() if reference.genes[g] in sequences]
+        genes = [str(reference.genes[g]) for g in members]
+        number = {name: n for n, name in enumerate(genes)}
+        rows = np.flatnonzero((owner == reference.models[i]) & known)
+        rows = rows[[name in number for name in query[rows].tolist()]]
+        truth = [
+            n * len(reference.reactions) + reference.reaction[reference.start[g] : reference.start[g + 1]]
+            for n, g in enumerate(members)
+        ]
+        hits = Hits(
+            query=np.array([number[name] for name in query[rows].tolist()]),
+            target=place[rows],
+            bits=column["bits"][rows],
+            identity=column["identity"][rows] / 100,
+            query_coverage=(column["qend"] - column["qstart"] + 1)[rows] / column["qlen"][rows],
+            target_coverage=(column["send"] - column["sstart"] + 1)[rows] / column["slen"][rows],
+            self_bits=self_bits([sequences[name] for name in genes]),
+        )
+        found.append(Genome(reference.models[i], int(reference.clade[i]), tuple(genes), np.concatenate(truth), hits))
+    return found
+
+
+def examples(reference: Reference, genome: Genome, regime: str, also_hidden: int = -1) -> Examples:
+    """Candidates of a genome that its own clade, and another, does not help."""
+    hidden = np.isin(reference.clade, [genome.clade, also_hidden])
+    if regime == KIN:
+        hidden = (reference.clade == also_hidden) | (np.array(reference.models) == genome.model)
+    hits = genome.hits.take(np.flatnonzero(genome.hits.identity < REGIMES.get(regime, np.inf)))
+    found = candidates(hits, reference, hidden)
+    label = np.isin(found.query * len(reference.reactions) + found.reaction, genome.truth)
+    columns = found.features.astype(np.float32)
+    return Examples(columns, found.query, found.reaction, label, hits.identity[found.hit], len(genome.truth))
+
+
+def fit(
+    columns: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+    names: Sequence[str],
+    terms: Sequence[tuple[str, float | None]],
+    version: str,
+    inverse_penalty: float = 0.05,
+) -> Calibration:
+    """Logistic regression over standardised terms."""
+    place = {name: i for i, name in enumerate(names)}
+    values = np.column_stack([Term(n, o, 0, 1, 0).value(columns[:, place[n]].astype(float)) for n, o in terms])
+    mean = np.average(values, axis=0, weights=weight)
+    scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight)) + 1e-6
+    model = LogisticRegression(C=inverse_penalty, max_iter=300, tol=1e-4).fit((values - mean) / scale, label, weight)
+    prior = float(np.average(label, weights=weight))
+    return Calibration(
+        version=version,
+        terms=tuple(
+            Term(name, offset, float(mean[i]), float(scale[i]), float(model.coef_[0, i]))
+            for i, (name, offset) in enumerate(terms)
+        ),
+        intercept=float(model.intercept_[0]),
+        threshold=0.5,
+        prior_log_odds=float(np.log(prior / (1 - prior))),
+    )
+
+
+def predicted(calibration: Calibration, columns: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    return probability(calibration.log_odds({n: columns[:, i].astype(float) for i, n in enumerate(names)}))
+
+
+def stacked(made: Sequence[Examples], sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, labels, weights: each clade counts as one model."""
+    return (
+        np.concatenate([e.columns for e in made]),
+        np.concatenate([e.label for e in made]),
+        np.concatenate([np.full(len(e.label), 1 / size) for e, size in zip(made, sizes, strict=True)]),
+    )
+
+
+def regimes_of(pool: Sequence[Genome], sizes: dict[int, int]) -> list[tuple[Genome, str]]:
+    """What is fitted on: every genome at every distance, and with its kin where it has some."""
+    return [(g, r) for g in pool for r in FITTED_REGIMES if r != KIN or sizes[g.clade] > 1]
+
+
+def clade_sizes(pool: Sequence[Genome]) -> dict[int, int]:
+    return {g.clade: sum(h.clade == g.clade for h in pool) for g in pool}
+
+
+def held_out(reference: Reference, pool: Sequence[Genome], version: str) -> Iterator[tuple[Genome, Calibration]]:
+    """Each genome with a calibration that has seen neither its clade's labels nor its proteins."""
+    sizes = clade_sizes(pool)
+    for clade in sorted(sizes):
+        others = [g for g in pool if g.clade != clade]
+        made = [(examples(reference, g, r, clade), sizes[g.clade]) for g, r in regimes_of(others, sizes)]
+        columns, label, weight = stacked([e for e, _ in made], [s for _, s in made])
+        calibration = fit(columns, label, weight, FEATURES, TERMS, version)
+        distant = [e for (_, r), (e, _) in zip(regimes_of(others, sizes), made, strict=True) if r != KIN]
+        calibration = with_threshold(calibration, distant)
+        yield from ((g, calibration) for g in pool if g.clade == clade)
+
+
+def with_threshold(calibration: Calibration, made: Sequence[Examples]) -> Calibration:
+    """Accept from half the best micro F1 on the fitted genomes, their clades hidden, on."""
+    p = np.concatenate([predicted(calibration, e.columns, FEATURES) for e in made])
+    label = np.concatenate([e.label for e in made])
+    positives = sum(e.positives for e in made)
+    best = max(f1(label[p >= t].sum(), (p >= t).sum(), positives) for t in np.arange(0.1, 0.5, 0.02))
+    return replace(calibration, threshold=round(best / 2, 3))
+
+
+def f1(hit: float, called: float, positives: float) -> float:
+    return 2 * hit / max(called + positives, 1)
+
+
+def best_hit_counts(reference: Reference, genome: Genome, regime: str) -> np.ndarray:
+    """(right, called, positives) of the reactions of each gene's best hit."""
+    hidden = reference.clade == genome.clade
+    hits = genome.hits.take(
+        np.flatnonzero((genome.hits.identity < REGIMES[regime]) & ~hidden[reference.model[genome.hits.target]])
+    )
+    hits = hits.take(np.lexsort((hits.target, -hits.bits, hits.query)))
+    query, first = np.unique(hits.query, return_index=True)
+    called = np.concatenate(
+        [
+            q * len(reference.reactions) + reference.reaction[reference.start[t] : reference.start[t + 1]]
+            for q, t in zip(query, hits.target[first], strict=True)
+        ]
+    )
+    return np.array([np.isin(called, genome.truth).sum(), len(called), len(genome.truth)], dtype=float)
+
+
+def composition_counts(reference: Reference, pool: Sequence[Genome]) -> list[np.ndarray]:
+    """(right, called, positives) of the reactions of the protein with the nearest dipeptide composition."""
+    sequences = database_sequences()
+    present = np.array([g for g, name in enumerate(reference.genes.tolist()) if name in sequences])
+    vectors = np.stack([dipeptides(sequences[str(reference.genes[g])]) for g in present])
+    row_of = {str(reference.genes[g]): i for i, g in enumerate(present)}
+    counts = []
+    for genome in pool:
+        shown = reference.clade[reference.model[present]] != genome.clade
+        nearness = vectors[[row_of[name] for name in genome.genes]] @ vectors[shown].T
+        nearest = present[shown][nearness.argmax(axis=1)]
+        called = np.concatenate(
+            [
+                q * len(reference.reactions) + reference.reaction[reference.start[t] : reference.start[t + 1]]
+                for q, t in enumerate(nearest)
+            ]
+        )
+        counts.append(np.array([np.isin(called, genome.truth).sum(), len(called), len(genome.truth)], dtype=float))
+    return counts
+
+
+def dipeptides(sequence: str) -> np.ndarray:
+    code = np.full(128, -1)
+    for i, letter in enumerate("ACDEFGHIKLMNPQRSTVWY"):
+        code[ord(letter)] = i
+    residues = code[np.frombuffer(sequence.encode(), dtype=np.uint8)]
+    pair = residues[:-1] * 20 + residues[1:]
+    counts = np.bincount(pair[(residues[:-1] >= 0) & (residues[1:] >= 0)], minlength=400).astype(np.float32)
+    return counts / max(float(np.linalg.norm(counts)), 1e-9)
+
+
+def ece(p: np.ndarray, label: np.ndarray) -> float:
+    """Expected calibration error over ten bins of equal mass."""
+    order = np.argsort(p, kind="stable")
+    bins = zip(np.array_split(p[order], 10), np.array_split(label[order], 10), strict=True)
+    return float(sum(abs(a.mean() - b.mean()) * len(a) for a, b in bins if len(a)) / max(len(p), 1))
+
+
+def reliability(p: np.ndarray, label: np.ndarray) -> list[dict[str, float]]:
+    order = np.argsort(p, kind="stable")
+    bins = zip(np.array_split(p[order], 10), np.array_split(label[order], 10), strict=True)
+    return [
+        {"n": len(a), "mean_probability": round(float(a.mean()), 4), "share_right": round(float(b.mean()), 4)}
+        for a, b in bins
+        if len(a)
+    ]
+
+
+def interval(ours: np.ndarray, theirs: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval over models of the difference in micro F1; rows are (right, called, positives)."""
+    rng = np.random.default_rng(0)
+    picks = rng.integers(0, len(ours), (draws, len(ours)))
+    a, b = ours[picks].sum(axis=1), theirs[picks].sum(axis=1)
+    difference = 2 * a[:, 0] / (a[:, 1] + a[:, 2]) - 2 * b[:, 0] / (b[:, 1] + b[:, 2])
+    low, high = np.quantile(difference, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def judge(reference: Reference, pool: Sequence[Genome], version: str) -> tuple[list[dict], list]:
+    """Records of the report, and (genome, its candidates without identity limit, probabilities) for the reactions."""
+    composition = dict(zip([g.model for g in pool], composition_counts(reference, pool), strict=True))
+    counts: dict[str, list] = {regime: [] for regime in REGIMES}
+    kept: list = []
+    for genome, calibration in held_out(reference, pool, version):
+        for regime in REGIMES:
+            made = examples(reference, genome, regime)
+            p = predicted(calibration, made.columns, FEATURES)
+            accepted = p >= calibration.threshold
+            ours = np.array([made.label[accepted].sum(), accepted.sum(), made.positives], dtype=float)
+            counts[regime].append((ours, best_hit_counts(reference, genome, regime)))
+            if regime == "all":
+                kept.append((genome, made, p))
+    records = []
+    for regime, rows in counts.items():
+        ours, theirs = (np.array([row[i] for row in rows]) for i in (0, 1))
+        a, b = f1(*ours.sum(axis=0)), f1(*theirs.sum(axis=0))
+        low, high = interval(ours, theirs)
+        records.append(
+            {
+                "what": f"gene to reaction, micro F1, {regime}",
+                "value": round(float(a), 4),
+                "unit": "",
+                "peer": "DIAMOND best hit",
+                "peer_value": round(float(b), 4),
+                "difference": round(float(a - b), 4),
+                "difference_95": [round(low, 4), round(high, 4)],
+            }
+        )
+    total = np.array([composition[g.model] for g in pool]).sum(axis=0)
+    name = "gene to reaction, micro F1, all, composition neighbour"
+    records.append({"what": name, "value": round(float(f1(*total)), 4)})
+    return records + calibration_records("gene to reaction", kept), kept
+
+
+def calibration_records(what: str, kept: list) -> list[dict]:
+    p = np.concatenate([row[2] for row in kept])
+    label = np.concatenate([row[1].label for row in kept])
+    identity = np.concatenate([row[1].identity for row in kept])
+    records = [{"what": f"{what}, Brier score", "value": round(float(np.mean((p - label) ** 2)), 4), "unit": ""}]
+    for low, high in BINS:
+        inside = (identity >= low) & (identity < high)
+        records.append(
+            {
+                "what": f"{what}, ECE, identity {low:.0%} to {min(high, 1):.0%}",
+                "value": round(ece(p[inside], label[inside]), 4),
+                "unit": "",
+                "n": int(inside.sum()),
+                "reliability": reliability(p[inside], label[inside]),
+            }
+        )
+    return records
+
+
+def reaction_level(reference: Reference, kept: list, version: str) -> tuple[list[dict], Calibration]:
+    """Fit and judge the step from genes to reactions on the held-out probabilities of genes."""
+    made = []
+    for genome, found, p in kept:
+        rows = reaction_features(found.query, found.reaction, np.log(p / (1 - p)), prior_of(found))
+        label = np.isin(rows.reaction, np.unique(genome.truth % len(reference.reactions)))
+        made.append((genome.clade, rows.features, label))
+    sizes = {clade: sum(c == clade for c, _, _ in made) for clade, _, _ in made}
+    fitted = {}
+    for clade in [*sorted(sizes), None]:
+        rest = [row for row in made if row[0] != clade]
+        fitted[clade] = fit(
+            np.concatenate([f for _, f, _ in rest]),
+            np.concatenate([y for _, _, y in rest]),
+            np.concatenate([np.full(len(y), 1 / sizes[c]) for c, _, y in rest]),
+            REACTION_FEATURES,
+            REACTION_TERMS,
+            version,
+            1.0,
+        )
+    p = np.concatenate([predicted(fitted[c], f, REACTION_FEATURES) for c, f, _ in made])
+    label = np.concatenate([y for _, _, y in made])
+    records = [
+        {"what": "reactions, Brier score", "value": round(float(np.mean((p - label) ** 2)), 4), "unit": ""},
+        {
+            "what": "reactions, ECE",
+            "value": round(ece(p, label), 4),
+            "unit": "",
+            "n": len(p),
+            "reliability": reliability(p, label),
+        },
+    ]
+    return records, fitted[None]
+
+
+def prior_of(found: Examples) -> np.ndarray:
+    return found.columns[:, FEATURES.index("kin_with_reaction")].astype(float)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--cache", type=Path, required=True, help="folder of the pooled hits")
+    options.add_argument("--out", type=Path, help="folder to write the parameters to")
+    options.add_argument("--report", "--json", type=Path, help="file to write the figures to")
+    options.add_argument("--version", default="1")
+    given = options.parse_args()
+    started = time.process_time()
+    reference = bigg_reference()
+    pool = genomes(reference, given.cache)
+    records, kept = judge(reference, pool, given.version)
+    more, reactions = reaction_level(reference, kept, given.version)
+    records += more
+    sizes = clade_sizes(pool)
+    made = [(examples(reference, g, r), sizes[g.clade]) for g, r in regimes_of(pool, sizes)]
+    columns, label, weight = stacked([e for e, _ in made], [s for _, s in made])
+    calibration = fit(columns, label, weight, FEATURES, TERMS, given.version)
+    reached = records[0]["value"] / 2
+    calibration = replace(calibration, threshold=round(reached, 3))
+    for name, fitted, what in (("homologs", calibration, "gene to"), ("reactions", reactions, "reactions")):
+        tables = [r for r in records if "reliability" in r and r["what"].startswith(what)]
+        if given.out:
+            content = asdict(fitted) | {"reliability_on_held_out_clades": tables}
+            (given.out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    for record in records:
+        print({k: v for k, v in record.items() if k != "reliability"})
+    print("CPU seconds", round(time.process_time() - started))
+    if given.report:
+        machine = {"platform": platform.platform(), "cpu_s": round(time.process_time() - started)}
+        given.report.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Variants of a universe whose biomass fits the lineage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from projects import REPOSITORY
+from test_carving import scores_of
+from toy_networks import Equation, toy_network
+
+from gemforest.biomass import OMIT, POOL, closed_name, described, open_name, split_name, variant
+from gemforest.config import complete
+from gemforest.draft import STAGE, carving_options, make_draft
+from gemforest.fluxes import growth
+from gemforest.models import read_sbml
+from gemforest.universe import load_universe, universe_sbml
+
+CACHE = REPOSITORY / "resources" / "cache"
+FREE = (-1000.0, 1000.0)
+CELL: dict[str, Equation] = {
+    "EX_s_e": ("s_e ->", -10.0, 1000.0),
+    "St": ("s_e -> s_c", *FREE),
+    "ATPM": ("s_c ->", 0.0, 1000.0),
+    "MQ": ("2 s_c -> mql8_c", 0.0, 1000.0),
+    "LPS": ("5 s_c -> kdo2lipid4_p", 0.0, 1000.0),
+    "Growth": ("s_c + mql8_c + kdo2lipid4_p ->", 0.0, 1000.0),
+}
+
+
+def test_names_of_variants_are_taken_apart_and_put_together() -> None:
+    assert split_name("gramneg") == ("gramneg", ())
+    assert split_name("a~b/my universe.xml~any_quinol~no_lps") == ("a~b/my universe.xml", ("any_quinol", "no_lps"))
+    assert described(("any_quinol", "no_teichoic_acid")) == "any quinol, without teichoic acid"
+    network = variant(toy_network(CELL, "Growth"), ["open"])
+    assert closed_name("u", network, {f"{OMIT}lps"}) == "u~no_lps"
+
+
+def test_what_is_left_out_costs_growth_nothing() -> None:
+    network = toy_network(CELL, "Growth")
+    # 10 units of substrate, 1 + 2 + 5 for each unit of biomass
+    assert growth(network)[1] == pytest.approx(10 / 8)
+    assert growth(variant(network, ["no_lps"]))[1] == pytest.approx(10 / 3)
+    assert growth(variant(network, ["no_lps", "no_quinol"]))[1] == pytest.approx(10.0)
+
+
+def test_a_change_that_the_biomass_does_not_know_is_refused() -> None:
+    with pytest.raises(ValueError, match="no_wall"):
+        variant(toy_network(CELL, "Growth"), ["no_wall"])
+
+
+def test_a_pool_takes_any_alternative_in_the_same_amount() -> None:
+    universe = load_universe("gramneg~any_quinol", CACHE)
+    network = universe.network
+    base = load_universe("gramneg", CACHE).network
+    pools = [r for r in network.reactions if r.startswith(POOL)]
+    assert {r.removeprefix(f"{POOL}quinol_") for r in pools} == {"mql8_c", "2dmmql8_c", "2ohph_c"}
+    row, old = network.metabolites.index("quinol_pool_c"), base.metabolites.index("mql8_c")
+    asked = network.stoichiometry[row, network.biomass], base.stoichiometry[old, base.biomass]
+    assert asked[0] == asked[1] < 0
+    assert network.stoichiometry[network.metabolites.index("mql8_c"), network.biomass] == 0
+    assert growth(network)[1] >= growth(base)[1] - 1e-6
+    assert not universe.blocked[network.biomass]
+    read = read_sbml(universe_sbml("gramneg~any_quinol", CACHE))
+    assert read.reaction_notes["Growth"] == {"BIOMASS": "any quinol"}
+    assert np.array_equal(sorted(read.reactions), sorted(network.reactions))
+
+
+@pytest.mark.parametrize(
+    ("genome", "lacks"),
+    [("Ecoli_K12_MG1655", set()), ("M_genitalium_G37", {"quinol", "lps", "wall"})],
+)
+def test_evidence_decides_what_a_cell_is_made_of(genome: str, lacks: set[str]) -> None:
+    # A mycoplasma has neither a wall nor an outer membrane (Razin et al. 1998), nor quinones; E. coli has all.
+    parameters = STAGE.settings(complete({}))
+    draft = make_draft("gramneg", scores_of(genome), {}, carving_options(parameters, Path()), parameters, CACHE)
+    changes = split_name(draft.name)[1]
+    assert lacks <= {change.removeprefix("no_") for change in changes if change.startswith("no_")}
+    if not lacks:
+        assert not any(change.startswith("no_") for change in changes)
+    status, rate = growth(draft.network)
+    assert status == "optimal" and rate > 0.1
+    assert not any(r.startswith(OMIT) for r in draft.network.reactions)
+    assert set(draft.direction) == set(draft.network.reactions)
+    assert open_name("gramneg") == "gramneg~open"
