@@ -1,11 +1,10 @@
-"""Gap-filling beside CarveMe with SCIP: cost, size, CPU time on the same drafts with the same costs; removal and recovery.
+"""Gap-filling beside CarveMe with SCIP: same drafts, same costs; and iJO1366 after reactions were taken from it.
 
     python scripts/bench_gapfill.py --hits FOLDER [--quick] [--only fills|removal] [--json FILE]
 
-`fills` carves the shipped proteomes from DIAMOND hits (FOLDER/NAME.faa.tsv, DIAMOND's 12 standard columns; made by
-`gemforest homology` settings) and fills each on M9 or its own medium with both engines. `removal` takes 5, 20 and 50
-reactions from iJO1366 (no reaction has evidence, each costs 1), fills from the whole of it, and tells how many came back
-and how fast it grows then. Seconds are CPU seconds of this process.
+`fills` carves the shipped proteomes from DIAMOND hits (FOLDER/NAME.faa.tsv, DIAMOND's 12 standard columns) and fills
+each on its medium with both engines. `removal` takes 5, 20 and 50 reactions from iJO1366; the removed ones are the only
+candidates and cost 1 each, so it shows that the fill restores growth and how few it needs. Seconds are CPU seconds.
 """
 
 from __future__ import annotations
