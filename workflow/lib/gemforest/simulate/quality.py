@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array, hstack
 
+from gemforest.energy import DISSIPATION
 from gemforest.fluxes import boundary
 from gemforest.loopless import blocked_reactions
 from gemforest.lp import LinearProgram, Status
@@ -24,27 +25,6 @@ _LISTED = 20
 _BALANCED = 1e-6
 _GENERATES = 1e-6
 _LARGEST = 1000.0
-
-# What spends one unit of each carrier: metabolite without compartment to coefficient, in the cytosol; Fritzemeier et
-# al. 2017, table 1. `h_p` and `h_e` stand for themselves.
-DISSIPATION: dict[str, dict[str, float]] = {
-    "atp": {"atp_c": -1, "h2o_c": -1, "adp_c": 1, "pi_c": 1, "h_c": 1},
-    "ctp": {"ctp_c": -1, "h2o_c": -1, "cdp_c": 1, "pi_c": 1, "h_c": 1},
-    "gtp": {"gtp_c": -1, "h2o_c": -1, "gdp_c": 1, "pi_c": 1, "h_c": 1},
-    "utp": {"utp_c": -1, "h2o_c": -1, "udp_c": 1, "pi_c": 1, "h_c": 1},
-    "itp": {"itp_c": -1, "h2o_c": -1, "idp_c": 1, "pi_c": 1, "h_c": 1},
-    "nadh": {"nadh_c": -1, "nad_c": 1, "h_c": 1},
-    "nadph": {"nadph_c": -1, "nadp_c": 1, "h_c": 1},
-    "fadh2": {"fadh2_c": -1, "fad_c": 1, "h_c": 2},
-    "fmnh2": {"fmnh2_c": -1, "fmn_c": 1, "h_c": 2},
-    "ubiquinol": {"q8h2_c": -1, "q8_c": 1, "h_c": 2},
-    "menaquinol": {"mql8_c": -1, "mqn8_c": 1, "h_c": 2},
-    "demethylmenaquinol": {"2dmmql8_c": -1, "2dmmq8_c": 1, "h_c": 2},
-    "acetyl_coa": {"accoa_c": -1, "h2o_c": -1, "ac_c": 1, "coa_c": 1, "h_c": 1},
-    "glutamate": {"glu__L_c": -1, "h2o_c": -1, "akg_c": 1, "nh4_c": 1, "h_c": 2},
-    "proton_periplasm": {"h_p": -1, "h_c": 1},
-    "proton_outside": {"h_e": -1, "h_c": 1},
-}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Gap-fill: reactions added so that the draft grows on its media, in the tables `model_reactions` and `gapfills`.
 
 The engine `carveme` is CarveMe's MILP with SCIP (Machado et al. 2018): the cheapest additions, a scored reaction
-costing 1/(1+score), others 1. A draft that grows already gets nothing. The model that is written has the bounds of
-the genome's first medium.
+costing 1/(1+score), others 1. The engine `highs` (`filling.py`) solves the same question without big-M, so that nothing
+leaks, and does not let additions make energy from nothing (`energy.py`). A draft that grows already gets nothing. The
+model that is written has the bounds of the genome's first medium.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from gemforest.carveme_files import carveme_version
+from gemforest.energy import close, energies_path, universe_closed_directions
 from gemforest.errors import GenomeError
 from gemforest.fluxes import growth, with_bounds
+from gemforest.gapfill.filling import Infeasible, Problem, cheapest_fill
 from gemforest.ledger import Reason
 from gemforest.lp import Status
 from gemforest.media import exchange_bounds, media_digests, read_media
 from gemforest.models import Network
 from gemforest.stage import Context, Products, Stage, Task
+from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import load_universe, subnetwork, universe_sbml
+from gemforest.universe import Universe, load_universe, subnetwork, universe_sbml
 
 
 def process(task: Task) -> Products:
@@ -43,14 +48,13 @@ def process(task: Task) -> Products:
         if not task.parameters["gapfill.enabled"] or _grows(network, limits, task):
             continue
         bounds = exchange_bounds(universe.network, limits, uptake)
-        found = fill(
-            universe_sbml(name, task.context.cache),
-            network.reactions,
-            scores,
-            bounds,
-            task.parameters["gapfill.min_growth_per_h"],
-            medium,
-        )
+        least = task.parameters["gapfill.min_growth_per_h"]
+        if task.parameters["gapfill.engine"] == "highs":
+            closed = universe_closed_directions(universe, task.context.cache)
+            found = fill_with_highs(universe, network.reactions, scores, bounds, least, medium, closed)
+        else:
+            sbml = universe_sbml(name, task.context.cache)
+            found = fill(sbml, network.reactions, scores, bounds, least, medium)
         added |= dict.fromkeys(sorted(found), medium)
     network = subnetwork(universe, [*kept, *added], gprs, task.genome_id)
     first = media.uptakes(task.row["medium"].split(";")[0], uptake)
@@ -93,6 +97,43 @@ def fill(
         detail = f"CarveMe's gap-fill found no way to {min_growth:g} 1/h on {medium}: {error}"
         raise GenomeError(Reason.INFEASIBLE_MEDIUM, detail) from error
     return frozenset(r.removeprefix("R_") for r in set(model.reactions) - before)
+
+
+def fill_with_highs(
+    universe: Universe,
+    reactions: tuple[str, ...],
+    scores: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    min_growth: float,
+    medium: str,
+    closed: tuple[tuple[str, int], ...] = (),
+) -> frozenset[str]:
+    """The cheapest additions without leaks; `closed` directions serve nobody while they are chosen.
+
+    Raises
+    ------
+    GenomeError
+        Growth stays below `min_growth` with the whole universe added.
+    """
+    on_medium = with_bounds(universe.network, bounds)
+    present = set(reactions)
+    lower, upper = on_medium.lower.copy(), on_medium.upper.copy()
+    close(lower, upper, {r: j for j, r in enumerate(on_medium.reactions)}, closed)
+    problem = Problem(
+        stoichiometry=on_medium.stoichiometry,
+        lower=lower[None, :],
+        upper=upper[None, :],
+        biomass=on_medium.biomass,
+        candidates=np.array([r not in present for r in on_medium.reactions]),
+        costs=np.array([1.0 / (1.0 + scores.get(r, 0.0)) for r in on_medium.reactions]),
+        min_growth=min_growth,
+    )
+    try:
+        found = cheapest_fill(problem)
+    except Infeasible as error:
+        detail = f"no set of reactions of the universe gives {min_growth:g} 1/h on {medium}"
+        raise GenomeError(Reason.INFEASIBLE_MEDIUM, detail) from error
+    return frozenset(on_medium.reactions[j] for j in found.added)
 
 
 def _grows(network: Network, limits: Mapping[str, float] | None, task: Task) -> bool:
@@ -152,7 +193,11 @@ def _gapfills(genome_id: str, added: Mapping[str, str], scores: Mapping[str, flo
 def _versions(_context: Context) -> dict[str, str]:
     from importlib import metadata
 
-    return {"carveme": carveme_version(), "pyscipopt": metadata.version("pyscipopt")}
+    return {"carveme": carveme_version()} | {name: metadata.version(name) for name in ("highspy", "pyscipopt")}
+
+
+def _resources(_context: Context) -> dict[str, str]:
+    return {"reaction_energies": file_sha256(energies_path())}
 
 
 STAGE = Stage(
@@ -164,6 +209,7 @@ STAGE = Stage(
     row_fields=("medium",),
     process=process,
     folders=("models",),
+    resources=_resources,
     row_resources=media_digests,
     versions=_versions,
 )
