@@ -236,12 +236,15 @@ def stage_runner(name: str, folder: Path) -> Callable[[], Any]:
     network = read_sbml(draft(name))
     rows = {
         "model_reactions": [
-            {"genome_id": name, "reaction": r, "origin": "draft", "gpr": gpr}
-            for r, gpr in zip(network.reactions, network.gprs, strict=True)
+            {"genome_id": name, "reaction": r, "origin": "draft", "gpr": gpr, "lower_bound": low, "upper_bound": high}
+            for r, gpr, low, high in zip(
+                network.reactions, network.gprs, network.lower.tolist(), network.upper.tolist(), strict=True
+            )
             if r in known
         ],
         "drafts": [{"genome_id": name, "universe": universe}],
         "proteins": [{"genome_id": name, "gene_id": "1"}],
+        "hits": [],
     }
     for table, content in rows.items():
         path = store.table_path(table, "0000", name)

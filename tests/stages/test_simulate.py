@@ -262,16 +262,20 @@ def test_a_reaction_that_makes_mass_breaks_conservation(textbook):
 def tables(tmp_path_factory, mycoplasma):
     store = Store(tmp_path_factory.mktemp("results"))
     context = Context(PROJECT, complete({}), store)
-    known = set(load_universe("gramneg", context.cache).network.reactions)
+    universe = load_universe("gramneg", context.cache).network
+    bounds = zip(universe.lower.tolist(), universe.upper.tolist(), strict=True)
+    known = dict(zip(universe.reactions, bounds, strict=True))
     rules = dict(zip(mycoplasma.reactions, mycoplasma.gprs, strict=True))
     rows = {
         "model_reactions": [
             {"genome_id": "mgen", "reaction": r, "origin": "draft", "gpr": gpr}
+            | dict(zip(("lower_bound", "upper_bound"), known[r], strict=True))
             for r, gpr in rules.items()
             if r in known
         ],
         "drafts": [{"genome_id": "mgen", "universe": "gramneg"}],
         "proteins": [{"genome_id": "mgen", "gene_id": "1"}],
+        "hits": [],
     }
     for table, content in rows.items():
         write_parquet(

@@ -101,3 +101,20 @@ def test_nucleotide_and_genbank_files_of_real_genomes_come_to_models(tmp_path: P
     assert gene_sets["chlamydia"]["content"] == "genbank"
     for name in found:
         assert model(context, name).slim_optimize() > 0.01
+
+
+@pytest.mark.needs_shared_data
+def test_a_cyanobacterium_lives_on_light_and_carbon_dioxide(tmp_path: Path, shared_data: Path) -> None:
+    genome = shared_data / "genomes" / "fitness_browser" / "SynE_genome.fna.gz"
+    context = make_project(tmp_path / "project", f"genome_id\tsource\tmedium\nsyn\t{genome}\tPHOTO\n", **QUICK)
+    for stage, found in run(context).items():
+        assert found == {"syn": ("ok", "")}, stage
+    assert context.store.read("lineages", "0000", "syn")["universe"].to_pylist() == ["cyanobacteria"]
+    cyanobacterium = model(context, "syn")
+    assert cyanobacterium.slim_optimize() > 0.05
+    for needed in ("EX_photon_e", "EX_co2_e"):
+        with cyanobacterium:
+            cyanobacterium.reactions.get_by_id(needed).lower_bound = 0.0
+            assert cyanobacterium.slim_optimize(0.0) < 1e-6, needed
+    measures = {row["measure"]: row["value"] for row in context.store.read("quality", "0000", "syn").to_pylist()}
+    assert measures["energy_generating_cycles"] == 0

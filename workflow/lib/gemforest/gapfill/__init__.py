@@ -51,16 +51,21 @@ def process(task: Task) -> Products:
     probabilities = _probabilities(task)
     media = read_media(task.context.project / task.context.config["media"])
     uptake = task.parameters["growth.uptake"]
+    exact = task.parameters["gapfill.engine"] == "highs"
+    closed = universe_closed_directions(universe, task.context.cache) if exact else ()
     added: dict[str, str] = {}
+
+    def model() -> Network:
+        return without_cycles(subnetwork(universe, [*kept, *added], gprs, task.genome_id), closed)
+
     for medium in task.row["medium"].split(";"):
-        network = subnetwork(universe, [*kept, *added], gprs, task.genome_id)
+        network = model()
         limits = media.uptakes(medium, uptake)
         if not task.parameters["gapfill.enabled"] or _grows(network, limits, task):
             continue
         bounds = exchange_bounds(universe.network, limits, uptake)
         least = task.parameters["gapfill.min_growth_per_h"]
-        if task.parameters["gapfill.engine"] == "highs":
-            closed = universe_closed_directions(universe, task.context.cache)
+        if exact:
             found = fill_with_highs(universe, network.reactions, scores, bounds, least, medium, closed, probabilities)
         else:
             sbml = universe_sbml(name, task.context.cache)
@@ -74,10 +79,10 @@ def process(task: Task) -> Products:
                 f"{', '.join(missing[:10])}",
             )
         added |= dict.fromkeys(sorted(found), medium)
-    network = subnetwork(universe, [*kept, *added], gprs, task.genome_id)
+    network = model()
     first = media.uptakes(task.row["medium"].split(";")[0], uptake)
     on_medium = with_bounds(network, exchange_bounds(network, first, uptake))
-    costs = addition_costs(added, scores, probabilities if task.parameters["gapfill.engine"] == "highs" else {})
+    costs = addition_costs(added, scores, probabilities if exact else {})
     on_medium.reaction_notes.update(
         {r: {"GAP_FILL": medium, "GAP_FILL_COST": f"{costs[r]:.4g}"} for r, medium in added.items()}
     )
@@ -87,6 +92,14 @@ def process(task: Task) -> Products:
         "gapfills": _gapfills(task.genome_id, facts),
     }
     return Products(tables, {"models": on_medium})
+
+
+def without_cycles(network: Network, closed: tuple[tuple[str, int], ...]) -> Network:
+    """The network without the directions that make energy from nothing (`energy.closed_directions`)."""
+    lower, upper = network.lower.copy(), network.upper.copy()
+    index = {reaction: j for j, reaction in enumerate(network.reactions)}
+    close(lower, upper, index, closed)
+    return replace(network, lower=lower, upper=upper)
 
 
 def fill(
@@ -279,7 +292,7 @@ def _resources(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=3,
+    version=4,
     reads=("draft_reactions", "drafts", "reaction_scores", "gene_reactions"),
     writes=("model_reactions", "gapfills"),
     parameters=("gapfill.enabled", "gapfill.engine", "gapfill.max_fill", "gapfill.min_growth_per_h", "growth.uptake"),

@@ -45,11 +45,12 @@ COMMON, ALL = "common", "all"
 
 def process(task: Task) -> Products:
     """Simulate the filled model of one genome."""
-    model = task.read("model_reactions", ["reaction", "gpr", "origin"]).to_pylist()
+    model = task.read("model_reactions", ["reaction", "gpr", "origin", "lower_bound", "upper_bound"]).to_pylist()
     name = task.read("drafts", ["universe"])["universe"][0].as_py()
     universe = load_universe(name, task.context.cache)
     gprs = {row["reaction"]: row["gpr"] for row in model}
-    network = subnetwork(universe, list(gprs), gprs, task.genome_id)
+    bounds = {row["reaction"]: (row["lower_bound"], row["upper_bound"]) for row in model}
+    network = with_bounds(subnetwork(universe, list(gprs), gprs, task.genome_id), bounds)
     facts = {
         "universe": name,
         "proteins": task.read("proteins", ["gene_id"]).num_rows,
@@ -351,7 +352,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=4,
+    version=5,
     reads=("model_reactions", "drafts", "proteins", "hits"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
