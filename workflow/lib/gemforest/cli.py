@@ -158,6 +158,13 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
         sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
+    sub = add("ec", _evaluate_ec, "EC numbers of proteins")
+    sub.add_argument("--fasta", type=Path, required=True, help="proteins (FASTA, may be packed)")
+    sub.add_argument("--labels", type=Path, required=True, help="TSV with the columns id, ec (several joined by ;)")
+    sub.add_argument(
+        "--exclude-self", action="store_true", help="leave out reference entries with a query's accession or sequence"
+    )
+
 
 def _context(parsed: argparse.Namespace) -> Context:
     from gemforest.config import from_text, load_config
@@ -401,6 +408,16 @@ def _evaluate_answers(parsed: argparse.Namespace) -> int:
     for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / f"{question.name}.json")
+    return 0
+
+
+def _evaluate_ec(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.enzymes import evaluate_ec
+
+    record = evaluate_ec(parsed.fasta, parsed.labels, parsed.out, parsed.exclude_self, parsed.cores)
+    for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged", "without_prediction"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "ec.json")
     return 0
 
 
