@@ -105,6 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
+    sub = add("media", _media, "check: which compounds of the media a universe cannot take up")
+    sub.add_argument("what", choices=["check"])
     sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
@@ -327,6 +329,20 @@ def _init(parsed: argparse.Namespace) -> int:
         f"{parsed.folder} --force` write it.\nThen: gemforest doctor --project {parsed.folder}, and gemforest run "
         f"--project {parsed.folder}"
     )
+    return 0
+
+
+def _media(parsed: argparse.Namespace) -> int:
+    from gemforest.media import read_media
+    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds
+    from gemforest.sheet import UNIVERSES
+
+    context = _context(parsed)
+    universes = [name for name in UNIVERSES if name != "auto"]
+    found = lacking_compounds(
+        read_media(context.project / context.config["media"]), exchanged_compounds(universes, context.cache)
+    )
+    print(as_text(found, universes))
     return 0
 
 
