@@ -81,7 +81,8 @@ def cluster() -> Iterator[None]:
     )
     assert started.stdout.endswith("slurm ready\n"), started.stdout + started.stderr
     yield
-    subprocess.run([str(REPOSITORY / "scripts" / "slurm_down.sh")], check=True, capture_output=True)
+    # A configuration without its cluster would make every later Snakemake wait for a controller that is gone.
+    subprocess.run([str(REPOSITORY / "scripts" / "slurm_down.sh"), "--purge"], check=True, capture_output=True)
 
 
 def project(folder: Path) -> Context:
