@@ -149,6 +149,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
     sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    sub.add_argument("--faults", action="store_true", help="also say where each wrong answer of FBA comes from")
     for name, columns, text in (
         ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
         ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
@@ -160,6 +161,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
         sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
+    sub = add("reactions", _evaluate_reactions, "reactions of genes")
+    sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+    sub.add_argument(
+        "--labels", type=Path, required=True, help="TSV with the columns org_id, proteome, gene_id, reaction (BiGG ids)"
+    )
     sub = add("ec", _evaluate_ec, "EC numbers of proteins")
     sub.add_argument("--fasta", type=Path, required=True, help="proteins (FASTA, may be packed)")
     sub.add_argument("--labels", type=Path, required=True, help="TSV with the columns id, ec (several joined by ;)")
@@ -396,6 +402,7 @@ def _evaluate_growth(parsed: argparse.Namespace) -> int:
         cores=parsed.cores,
         media=parsed.media,
         cache=Path("resources") / "cache",
+        faults=parsed.faults,
     )
     shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
     print("\n".join(f"{name}\t{record[name]}" for name in shown))
@@ -424,6 +431,17 @@ def _evaluate_answers(parsed: argparse.Namespace) -> int:
     for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / f"{question.name}.json")
+    return 0
+
+
+def _evaluate_reactions(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.reactions import evaluate_reactions
+
+    cache = Path("resources") / "cache"
+    record = evaluate_reactions(parsed.proteomes, parsed.labels, parsed.out, parsed.cores, cache)
+    for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "reactions.json")
     return 0
 
 
