@@ -85,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub = add(name, _stage, f"stage: {text}")
         sub.add_argument("--shard", required=True, help="shard of the plan, such as 0000")
         sub.add_argument("--cores", type=int, default=1)
+        sub.add_argument("--asked", default="", help="MB:MINUTES that the job was given, for the report of use")
     sub = add("atlas", _atlas, "gather the tables of a shard, or write the views over all shards")
     sub.add_argument("--shard", help="gather this shard's parts")
     sub.add_argument("--partial", action="store_true", help="take what there is")
@@ -227,10 +228,12 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _stage(parsed: argparse.Namespace) -> int:
-    from gemforest.loop import run_shard
+    from gemforest.loop import Shard
     from gemforest.stages import stage
+    from gemforest.usage import run_and_note
 
-    outcomes = run_shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    job = Shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    outcomes = run_and_note(job, parsed.asked)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     print(f"{parsed.name} shard={parsed.shard}: {counts or 'no genomes'}", file=sys.stderr)
     return 0
