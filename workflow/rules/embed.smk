@@ -8,10 +8,14 @@ rule embed:
         "logs/embed/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("embed")
     resources:
+        mem_mb=forest.memory_mb("embed"),
+        runtime=forest.minutes("embed"),
         gpu=forest.gpus,
     params:
         settings=forest.settings("embed"),
         config=forest.config_path,
     shell:
-        "gemforest embed --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest embed --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

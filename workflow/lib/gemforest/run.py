@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -90,7 +91,10 @@ def lock_path(context: Context) -> Path:
 
 
 def _command(context: Context, profile: Path, cores: int) -> list[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", str(profile)]
+    # Where jobs are submitted, `--cores` would cut down the cores of each of them; the machine's own are local cores.
+    remote = "executor" in yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    ours = "--local-cores" if remote else "--cores"
+    command = [sys.executable, "-m", "snakemake", ours, str(cores), "--workflow-profile", str(profile)]
     return [*command, "--directory", str(context.project)]
 
 

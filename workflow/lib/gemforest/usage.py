@@ -1,8 +1,8 @@
 """What a job of a shard asked for and what it used: wall clock, CPU time, memory of all its processes.
 
-Each job of a stage adds one line of JSON to `logs/<stage>/shard=NNNN.usage.jsonl`, so that requests can be compared with
-use where there is no accounting (`sacct`), and so that the models behind the requests can be fitted to what jobs really
-took (`scripts/fit_resources.py`). A job that is killed from outside leaves no line.
+Each job of a stage adds one line of JSON to `logs/<stage>/shard=NNNN.usage.jsonl`, so that requests can be compared
+with use where there is no accounting (`sacct`), and so that the models behind the requests can be fitted to what jobs
+really took (`scripts/fit_resources.py`). A job that is killed from outside leaves no line.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def resident_mb(pid: int) -> float:
         total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     # A thread's children are listed under the thread.
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
                 total += resident_mb(int(child))
     return total
 

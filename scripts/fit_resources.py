@@ -1,0 +1,102 @@
+"""Fit what a stage's job takes to jobs that ran, and write `resources/job_costs.json`.
+
+    python scripts/fit_resources.py PROJECT [PROJECT ...] --out resources/job_costs.json
+
+Reads what the jobs of finished runs noted (`logs/<stage>/shard=NNNN.usage.jsonl`) and how much protein their shards
+hold (table `proteins`). CPU seconds are fitted, not wall clock, so that a busy machine does no harm. Non-negative least
+squares over relative errors: no coefficient is below 0, so a larger job never asks for less. A job that still took more than fitted raises all coefficients of its stage until it is covered. Costs of `embed:on` are
+those of `tests/bench/encoder.json` (4,000 proteins of E. coli), one job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy.optimize import nnls
+
+from gemforest.plan import read_shard
+from gemforest.stages import STAGE_NAMES
+from gemforest.usage import Usage, read_usage
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TIME = ("job_s", "genome_s", "megaresidue_s")
+MEMORY = ("job_mb", "core_mb", "megaresidue_mb")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("projects", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "resources" / "job_costs.json")
+    parsed = parser.parse_args()
+    jobs: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for project in parsed.projects:
+        for usage in read_usage(project):
+            if usage.ended == "ok" and usage.genomes:
+                jobs[usage.stage].append(as_job(project, usage))
+    stages = {stage: fit(jobs[stage]) for stage in STAGE_NAMES if jobs[stage]}
+    stages["embed:on"] = embedding(stages["embed"])
+    machine = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+    text = json.dumps(
+        {"how": "python scripts/fit_resources.py PROJECT", "machine": machine, "stages": stages}, indent=1
+    )
+    parsed.out.write_text(text + "\n")
+    for stage, entry in stages.items():
+        told = ", ".join(f"{name} {entry[name]:g}" for name in (*TIME, *MEMORY))
+        print(f"{stage:10} {told}; {len(entry['jobs'])} jobs")
+
+
+def as_job(project: Path, usage: Usage) -> dict[str, float]:
+    """A job as numbers: what it worked on, and what it took."""
+    return {
+        "genomes": usage.worked,
+        "megaresidues": round(megaresidues(project, usage.shard), 3) if usage.worked else 0.0,
+        "cores": usage.cores,
+        "cpu_s": usage.cpu_seconds,
+        "wall_s": usage.wall_seconds,
+        "peak_mb": usage.peak_mb,
+    }
+
+
+def megaresidues(project: Path, shard: str) -> float:
+    """Millions of residues of protein in a shard."""
+    rows = read_shard(project / "results", shard)
+    files = [project / "results" / "proteins" / f"shard={shard}" / f"{row['genome_id']}.parquet" for row in rows]
+    return sum(sum(pq.ParquetFile(path).read(["length"])["length"].to_pylist()) for path in files) / 1e6
+
+
+def fit(jobs: list[dict[str, float]]) -> dict[str, object]:
+    """Coefficients of one stage, and its jobs."""
+    one = np.ones(len(jobs))
+    genomes, protein, cores = (np.array([job[name] for job in jobs]) for name in ("genomes", "megaresidues", "cores"))
+    cpu, peak = (np.array([job[name] for job in jobs]) for name in ("cpu_s", "peak_mb"))
+    workers = np.minimum(cores, genomes)
+    time = covering(np.column_stack([one, genomes, protein]), cpu)
+    memory = covering(np.column_stack([one, workers, protein]), peak)
+    rounded = {name: round(float(value), 4) for name, value in zip((*TIME, *MEMORY), (*time, *memory), strict=True)}
+    return {**rounded, "jobs": jobs}
+
+
+def covering(columns: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Coefficients, 0 or more, of least relative error, raised until no job took more."""
+    found, _ = nnls(columns / taken[:, None], np.ones(len(taken)))
+    return found * max(1.0, float(np.max(taken / (columns @ found))))
+
+
+def embedding(off: dict[str, object]) -> dict[str, object]:
+    """The stage `embed` switched on, from the encoder's benchmark."""
+    records = json.loads((REPOSITORY / "tests" / "bench" / "encoder.json").read_text())["records"]
+    seconds = next(record["value"] for record in records if record["what"] == "4,000 proteins of E. coli")
+    job = {"genomes": 1, "megaresidues": 1.28, "cores": 1, "cpu_s": seconds, "wall_s": seconds, "peak_mb": 2000.0}
+    own = {"job_s": 5.0, "genome_s": 0.1, "megaresidue_s": round(seconds / 1.28, 2)}
+    return {**off, **own, "job_mb": 2000.0, "core_mb": 500.0, "megaresidue_mb": 5.0, "jobs": [job]}
+
+
+if __name__ == "__main__":
+    main()
