@@ -4,8 +4,9 @@
 
 Reads what the jobs of finished runs noted (`logs/<stage>/shard=NNNN.usage.jsonl`) and how much protein their shards
 hold (table `proteins`). CPU seconds are fitted, not wall clock, so that a busy machine does no harm. Non-negative least
-squares over relative errors: no coefficient is below 0, so a larger job never asks for less. A job that still took more than fitted raises all coefficients of its stage until it is covered. Costs of `embed:on` are
-those of `tests/bench/encoder.json` (4,000 proteins of E. coli), one job.
+squares over relative errors: no coefficient is below 0, so a larger job never asks for less. A job that still took more
+than fitted raises all coefficients of its stage until it is covered. Costs of `embed:on` are those of
+`tests/bench/encoder.json` (4,000 proteins of E. coli), one job.
 """
 
 from __future__ import annotations
