@@ -35,7 +35,7 @@ GEMFOREST = [sys.executable, "-m", "gemforest.cli"]
 # Short waits, which a controller of one's own forgives; the profile is otherwise the shipped one.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "2"]
 IMPATIENT += ["--latency-wait", "10"]
-OWN = ["--set-resources", "draft:mem_mb=attempt * 450", "evidence:runtime=attempt", "--set-threads", "homology=3"]
+OWN = ["--set-resources", "draft:mem_mb=attempt * 450", "evidence:runtime=attempt**2", "--set-threads", "homology=3"]
 HUNG = "0002"
 GENOMES, SHARD_SIZE, REAL = 8, 3, "g0"
 QUICK = {"simulate": {"fva": "off", "knockouts": [], "screens": []}}
@@ -235,7 +235,7 @@ def test_a_job_that_waits_for_a_drained_node_runs_when_the_node_is_back(story: S
 
 def test_a_job_over_its_time_limit_is_given_more(story: Story) -> None:
     tries = [job for job in story.after if "evidence" in job.what and job.what.endswith(HUNG)]
-    assert sorted((job.limit, job.state) for job in tries) == [("1:00", "TIMEOUT"), ("2:00", "COMPLETED")]
+    assert sorted((job.limit, job.state) for job in tries) == [("1:00", "TIMEOUT"), ("4:00", "COMPLETED")]
 
 
 def test_jobs_are_granted_the_memory_and_time_of_the_measured_models(story: Story) -> None:
