@@ -53,6 +53,25 @@ def main() -> None:
         print(f"{stage:10} {told}; {len(entry['jobs'])} jobs")
 
 
+def storage(projects: list[Path]) -> dict[str, dict[str, float]]:
+    """Files and kB that a genome leaves in each folder of the results, on average."""
+    genomes = sum(len(read_shard(project / "results", shard)) for project in projects for shard in shards_of(project))
+    found: dict[str, dict[str, float]] = {}
+    for project in projects:
+        for folder in sorted((project / "results").iterdir()):
+            if not folder.is_dir() or folder.name.startswith(".") or folder.name in ("plan", "ledger", "report"):
+                continue
+            files = [path for path in folder.rglob("*") if path.is_file() and "shard=" in str(path)]
+            kept = found.setdefault(folder.name, {"files": 0.0, "kb": 0.0})
+            kept["files"] += len(files) / genomes
+            kept["kb"] += sum(path.stat().st_size for path in files) / 1e3 / genomes
+    return {name: {key: round(value, 3) for key, value in entry.items()} for name, entry in sorted(found.items())}
+
+
+def shards_of(project: Path) -> list[str]:
+    return [path.stem.removeprefix("shard=") for path in (project / "results" / "plan" / "shards").glob("shard=*.tsv")]
+
+
 def as_job(project: Path, usage: Usage) -> dict[str, float]:
     """A job as numbers: what it worked on, and what it took."""
     return {

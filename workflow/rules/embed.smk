@@ -6,6 +6,8 @@ rule embed:
         f"{forest.root}/ledger/embed/shard={{shard}}.parquet",
     log:
         "logs/embed/shard={shard}.log",
+    # Switched off it takes a second: no job for that.
+    localrule: not forest.config["embed"]["enabled"]
     conda:
         "../../envs/native.yaml"
     threads: forest.cores("embed")

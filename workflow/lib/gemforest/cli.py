@@ -99,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--stage", choices=list(STAGE_HELP), help="only failures at this stage")
     sub = add("status", _status, "what became of the genomes so far")
     sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--efficiency", action="store_true", help="what jobs asked for and used; also logs/efficiency.tsv")
     sub.add_argument("--watch", action="store_true", help="stay and renew the tables every two seconds")
     sub = add("sheet", _sheet, "write a sheet from a folder of genome files, recognised by what is in them")
     sub.add_argument("folder", type=Path, help="folder of genome files; subfolders are searched too")
@@ -294,6 +295,13 @@ def _status(parsed: argparse.Namespace) -> int:
     from gemforest.status import read_status, show
 
     context, console = _context(parsed), _console()
+    if parsed.efficiency:
+        from gemforest.efficiency import efficiency_table, read_efficiency, write_efficiency
+
+        rows = read_efficiency(context.project)
+        console.print(efficiency_table(rows))
+        console.print(f"written to {write_efficiency(context.project, rows)}")
+        return 0
     if parsed.json:
         print(read_status(context).to_json())
         return 0

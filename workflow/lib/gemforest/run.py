@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gemforest.check import check
+from gemforest.efficiency import read_efficiency, write_efficiency
 from gemforest.errors import InputError
 from gemforest.plan import plan_folder
 from gemforest.runlock import WAIT, RunLock, read_holder
@@ -183,6 +184,7 @@ def _tell(context: Context, console: Console) -> None:
     table = genome_table(context, GENOMES_SHOWN)
     console.print(table)
     show(context, console)
+    write_efficiency(context.project, read_efficiency(context.project))
     console.print(f"Tables, models and the report are in {context.store.root}; report: report/index.html")
 
 
