@@ -411,7 +411,7 @@ def reaction_names(cache: Path) -> dict[str, str]:
         with np.load(path, allow_pickle=False) as file:
             ids, texts = (file[key].tobytes().decode().split("\x1f") for key in ("reactions", "reaction_names"))
         if len(ids) == len(texts):
-            names.update(zip(ids, texts, strict=True))
+            names.update((name, text) for name, text in zip(ids, texts, strict=True) if text != f"R_{name}")
     return names
 
 

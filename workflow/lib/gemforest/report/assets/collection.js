@@ -58,7 +58,7 @@ gemforest.views.collection = (() => {
   function distributions(core, chosen, listen) {
     const columns = DISTRIBUTIONS.map((key) => core.columns.find((c) => c.key === key)).filter((c) => c && c.values.some((v) => v !== null));
     if (!columns.length) return empty("No model yet.");
-    return el("div", { class: "cards small" }, columns.map((c) => listen(plots.figure(c.title, c.doc,
+    return el("div", { class: "cards small" }, columns.map((c) => listen(plots.figure(c.title, c.doc.split(";")[0],
       (width) => plots.histogram(chosen.places.map((i) => c.values[i]), { label: c.title, unit: unit(c.unit), width }), { height: 170 }))));
   }
 

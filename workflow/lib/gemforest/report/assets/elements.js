@@ -28,14 +28,15 @@ const gemforest = (() => {
     }
   }
 
-  /** A number for people: whole numbers with thin spaces, others with `digits` significant digits. */
+  /** A number for people: whole numbers with thin spaces, others with `digits` significant digits; noise is 0. */
   function fmt(value, digits = 3) {
     if (value === null || value === undefined || value === "") return "–";
     if (typeof value !== "number") return String(value);
-    if (Number.isInteger(value)) return Math.abs(value) < 10000 ? String(value) : value.toLocaleString("en").replaceAll(",", "\u202f");
+    if (Number.isInteger(value)) return (Math.abs(value) < 10000 ? String(value) : value.toLocaleString("en").replaceAll(",", "\u202f")).replace("-", "−");
     const size = Math.abs(value);
-    if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e");
-    return size >= 1000 ? Math.round(value).toString() : String(Number(value.toPrecision(digits)));
+    if (size < 1e-9) return "0";
+    if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e").replace("-", "−");
+    return (size >= 1000 ? Math.round(value).toString() : value.toPrecision(digits)).replace("-", "−");
   }
 
   function percent(share, digits = 0) {

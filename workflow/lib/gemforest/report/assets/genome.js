@@ -59,8 +59,8 @@ gemforest.views.genome = (() => {
         ["assembly", g.assembly_level], ["completeness", pc(g.completeness_percent)], ["contamination", pc(g.contamination_percent)], ["contigs", g.contigs && fmt(g.contigs)], ["length", g.genome_bp && `${fmt(g.genome_bp / 1e6)} Mbp`],
         ["proteins", sets.proteins && `${fmt(sets.proteins)}, ${fmt(sets.distinct_proteins)} distinct`], ["genetic code", sets.genetic_code && String(sets.genetic_code)], ["file", g.file && el("code", {}, g.file)], ["SHA-256", g.file_sha256 && el("code", {}, g.file_sha256)]])),
       el("div", { class: "card" }, el("h3", {}, "Model"), facts([["universe", draft.universe], ["chosen by", line.decided_by], ["certain", line.uncertain === true ? "no, see explain" : null], ["biomass", draft.biomass], ["engine", draft.engine], ["method", draft.method], ["score", draft.score_sum !== undefined ? `${fmt(draft.score_sum, 5)} of at most ${fmt(draft.score_bound, 5)}` : null],
-        ["limit that ended the search", draft.limit_fired]]),
-        el("h3", { style: "margin-top:1rem" }, "Stages"), facts(d.ledger.map(([stage, outcome, , , seconds, mb]) => [stage, el("span", {}, el("span", { class: `badge ${outcome === "ok" ? "ok" : outcome === "skipped_upstream" ? "" : "bad"}` }, outcome.replaceAll("_", " ")), ` ${duration(seconds)}${mb ? `, ${fmt(mb)} MB` : ""}`)]))));
+        ["limit that ended the search", draft.limit_fired]])),
+      el("div", { class: "card" }, el("h3", {}, "Stages"), facts(d.ledger.map(([stage, outcome, , , seconds, mb]) => [stage, el("span", {}, el("span", { class: `badge ${outcome === "ok" ? "ok" : outcome === "skipped_upstream" ? "" : "bad"}` }, outcome.replaceAll("_", " ")), ` ${duration(seconds)}${mb ? `, ${fmt(mb)} MB` : ""}`)]))));
   }
 
   function evidence(core, d) {
@@ -139,9 +139,9 @@ gemforest.views.genome = (() => {
       const ranked = s.exchanges.slice().sort((a, b) => a[1] - b[1]);
       body.replaceChildren(
         s.status === "optimal" ? el("p", { class: "lead" }, s.growth !== null ? `Growth ${fmt(s.growth)} h⁻¹. ` : "", "Thickness goes with the square root of the flux; arrows show its direction.") : el("p", { class: "note" }, `No flux in this condition: the linear programme is ${s.status}${s.status === "infeasible" ? ", the model cannot grow so" : ""}.`),
-        el("div", { class: "card map", tabindex: "0", role: "region", "aria-label": "Central carbon metabolism" }, gemforest.map.draw(held, fluxOf, `Fluxes of central carbon metabolism, ${s.label}`),
+        el("div", { class: "split" }, el("div", { class: "card map", tabindex: "0", role: "region", "aria-label": "Central carbon metabolism" }, gemforest.map.draw(held, fluxOf, `Fluxes of central carbon metabolism, ${s.label}`),
           el("ul", { class: "legend" }, [["3px solid var(--accent)", "carries flux (mmol gDW⁻¹ h⁻¹)"], ["2px solid var(--idle)", "in the model, no flux"], ["2px dotted var(--idle)", "not in the model"]].map(([line, text]) => el("li", {}, el("span", { class: "swatch-line", style: `border-top:${line}` }), text)))),
-        ranked.length ? el("div", { class: "below" }, table({ caption: `Uptake (negative) and secretion, ${s.label}`, rows: ranked, columns: table.listColumns([["exchange", "id"], ["flux", "number", { unit: "mmol gDW^-1 h^-1" }]]), pageSize: 25 })) : null);
+        ranked.length ? el("div", {}, table({ caption: `Uptake (negative) and secretion, ${s.label}`, rows: ranked, columns: table.listColumns([["exchange", "id"], ["flux", "number", { unit: "mmol gDW^-1 h^-1" }]]), pageSize: 25 })) : null));
     };
     const first = Math.max(0, solutions.findIndex((s) => s.status === "optimal"));
     show(first);
@@ -201,7 +201,7 @@ gemforest.views.genome = (() => {
       ...summary(core, id, d), origin(d),
       ...heading("Evidence", "What the draft rests on."), ...evidence(core, d),
       ...heading("Gap-filling", "What had to be added, what for, and whether any gene speaks for it."), gapfills(core, d),
-      ...heading("Fluxes", "Optimal growth by flux balance analysis (parsimonious where the config says so)."), fluxes(core, d),
+      ...heading("Fluxes", "Optimal growth by flux balance analysis."), fluxes(core, d),
       ...heading("Flux ranges", "How much each reaction may vary near the optimum."), ranges(core, d),
       ...heading("Enzymes"), kinetics(core, d),
       ...heading("Growth and other screens"), growth(core, d),

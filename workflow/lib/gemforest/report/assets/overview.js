@@ -24,19 +24,26 @@ gemforest.views.overview = (() => {
       unfinished ? tile(fmt(unfinished), "not finished yet") : null,
       tile(fmt(median(values(core, "reactions"))), "reactions in a model", "median, exchanges included"),
       tile(fmt(median(values(core, "genes"))), "genes in a model", "median"),
+      tile(fmt(median(values(core, "gapfilled"))), "gap-filled reactions", "median"),
       tile(models ? `${fmt(growing)} of ${fmt(models)}` : "–", "models grow on their medium", `from ${fmt(threshold)} h⁻¹ on`),
       tile(duration(total), "of one core, all stages", ends.length ? `${duration(total / ends.length)} per genome` : ""));
   }
 
-  function outcomeTable(core) {
+  function stageTable(core) {
     const shown = OUTCOMES.filter((o) => o === "ok" || core.outcomes.some((row) => row.counts[o]));
     const unseen = core.outcomes.some((row) => row.unseen > 0);
+    const cost = new Map(core.costs.map((c) => [c.stage, c]));
+    const time = (key) => ({ kind: "number", value: (row) => cost.get(row.stage)?.[key], cell: (_, v) => duration(v) });
     const columns = [
       { key: "stage", title: "stage", kind: "id", value: (row) => row.stage },
       ...shown.map((o) => ({ key: o, title: o.replaceAll("_", " "), kind: "number", value: (row) => row.counts[o], cell: (_, v) => (v && o !== "ok" && o !== "skipped_upstream" ? el("span", { class: "badge bad" }, fmt(v)) : fmt(v)) })),
       ...(unseen ? [{ key: "unseen", title: "not seen yet", kind: "number", value: (row) => row.unseen }] : []),
+      { key: "total", title: "core time", ...time("total_s") },
+      { key: "median", title: "per genome", doc: "median of the genomes", ...time("median_s") },
+      { key: "most", title: "longest", ...time("most_s") },
+      { key: "peak", title: "peak memory", unit: "MB", kind: "number", value: (row) => cost.get(row.stage)?.peak_mb },
     ];
-    return table({ caption: "Genomes by stage and outcome", columns, rows: core.outcomes });
+    return table({ caption: "Genomes by stage and outcome, time and memory", columns, rows: core.outcomes });
   }
 
   function stoppedTable(core) {
@@ -50,19 +57,9 @@ gemforest.views.overview = (() => {
   }
 
   function cost(core) {
-    const columns = [
-      { key: "stage", title: "stage", kind: "id", value: (r) => r.stage },
-      { key: "genomes", title: "genomes", kind: "number", value: (r) => r.genomes },
-      { key: "total", title: "core time", kind: "number", value: (r) => r.total_s, cell: (_, v) => duration(v) },
-      { key: "median", title: "per genome, median", kind: "number", value: (r) => r.median_s, cell: (_, v) => duration(v) },
-      { key: "most", title: "longest", kind: "number", value: (r) => r.most_s, cell: (_, v) => duration(v) },
-      { key: "peak", title: "peak memory", unit: "MB", kind: "number", value: (r) => r.peak_mb },
-    ];
     const total = d3.sum(core.costs, (c) => c.total_s);
-    return el("div", { class: "cards" },
-      plots.figure("Where the time goes", `${duration(total)} of one core; a genome's seconds in a pooled stage are its share of the pool.`,
-        (width) => plots.bars(core.costs.map((c) => ({ name: c.stage, value: c.total_s })), { label: "seconds of one core", width, format: (v) => duration(v) })),
-      el("div", {}, table({ caption: "Time and memory per stage", columns, rows: core.costs })));
+    return plots.figure("Where the time goes", `${duration(total)} of one core in all; in a stage that pools genomes, a genome's seconds are its share.`,
+      (width) => plots.bars(core.costs.map((c) => ({ name: c.stage, value: c.total_s })), { label: "time of one core", width, format: duration }));
   }
 
   function facts(core) {
@@ -87,14 +84,12 @@ gemforest.views.overview = (() => {
     el("p", { class: "lead" }, `Report of a gemforest ${core.version} run. Click a genome anywhere to open its page; every table sorts by its headings.`),
     core.partial ? el("p", { class: "note warn" }, "This run is not finished; the report shows what there is.") : null,
     tiles(core),
-    ...heading("What this run did without", "Not errors: what was switched off, cut short by a limit, or stayed undecided."),
-    core.remarks.length ? el("div", { class: "note" }, el("ul", {}, core.remarks.map((text) => el("li", {}, text)))) : gemforest.empty("Nothing."),
     ...heading("Stopped genomes", "Each with the stage, the reason, and what mends it."),
     stoppedTable(core),
-    ...heading("Genomes by stage", "No genome is lost: at every stage the outcomes add up to the plan."),
-    outcomeTable(core),
-    ...heading("Time and cost"),
-    core.costs.length ? cost(core) : gemforest.empty("No stage has run yet."),
+    ...heading("What this run did without", "Not errors: what was switched off, cut short by a limit, or stayed undecided."),
+    core.remarks.length ? el("div", { class: "note" }, el("ul", {}, core.remarks.map((text) => el("li", {}, text)))) : gemforest.empty("Nothing."),
+    ...heading("Stages, time and cost", "No genome is lost: at every stage the outcomes add up to the plan."),
+    el("div", { class: "split" }, stageTable(core), core.costs.length ? cost(core) : gemforest.empty("No stage has run yet.")),
     ...heading("Run facts"),
     facts(core),
   ];

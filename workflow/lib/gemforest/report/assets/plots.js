@@ -191,11 +191,11 @@ gemforest.plots = (() => {
   function heat({ rows, columns, names, width, onpick }) {
     const labelled = rows.length <= 60;
     const left = labelled ? Math.min(width * 0.34, 14 + 6.4 * d3.max(rows, (r) => r.name.length)) : 10;
-    const top = 96;
-    const cell = Math.max(labelled ? 13 : 9, Math.min(26, (width - left - 4) / columns.length));
+    const top = 112;
+    const cell = Math.max(labelled ? 13 : 9, Math.min(26, (width - left - 64) / columns.length));
     const lines = labelled ? rows.length : Math.min(rows.length, 620);
     const line = labelled ? 18 : Math.max(1, Math.floor(620 / lines));
-    const w = Math.ceil(left + columns.length * cell + 2);
+    const w = Math.ceil(left + columns.length * cell + 62);
     const h = top + lines * line + 2;
     const ratio = window.devicePixelRatio || 1;
     const canvas = el("canvas", { role: "img", "aria-label": `Growth of ${rows.length} genomes on ${columns.length} compounds; the same answers stand in the table of each genome`, style: `width:${w}px;height:${h}px` });
@@ -236,7 +236,7 @@ gemforest.plots = (() => {
       pen.save();
       pen.translate(left + j * cell + cell / 2, top - 5);
       pen.rotate(-Math.PI / 3);
-      pen.fillText(fit(pen, name, 98), 0, 0);
+      pen.fillText(fit(pen, names[name] || name, 118), 0, 0);
       pen.restore();
     });
     const tip = el("div", { class: "tip", hidden: true });

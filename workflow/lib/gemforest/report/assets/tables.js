@@ -71,7 +71,7 @@ gemforest.table = (() => {
 
     const head = columns.map((column) => {
       const arrow = el("span", { class: "arrow", "aria-hidden": "true" });
-      const button = el("button", { type: "button", class: "sort", title: column.doc || null, onclick: () => toFirstPage({ sorting: nextSort(column) }) }, column.title, arrow);
+      const button = el("button", { type: "button", class: "sort", title: column.doc ? column.doc.split(";")[0] : null, onclick: () => toFirstPage({ sorting: nextSort(column) }) }, column.title, arrow);
       const cell = el("th", { scope: "col", class: kindClass(column) }, button, column.unit ? el("small", {}, unit(column.unit)) : null);
       return { cell, arrow, column };
     });
@@ -97,8 +97,9 @@ gemforest.table = (() => {
       [...new Set([...PAGE_SIZES, pageSize])].sort((a, b) => a - b).map((n) => el("option", { value: n, selected: n === pageSize }, `${n} rows`)));
     const pager = el("div", { class: "pager" }, el("span", { class: "grow" }, pages), back, forth, sizes);
     const search = el("input", { type: "search", placeholder: "Search all columns", "aria-label": `Search: ${caption}`, oninput: () => toFirstPage({ globalFilter: search.value || undefined }) });
-    const tools = el("div", { class: "tools" }, rows.length > 8 ? search : null, count,
-      rows.length > 8 ? el("button", { type: "button", class: "quiet", onclick: () => download() }, "Save as TSV") : null);
+    const long = rows.length > 8;
+    const tools = el("div", { class: "tools", hidden: !long && !filters }, long ? search : null, count,
+      long ? el("button", { type: "button", class: "quiet", onclick: () => download() }, "Save as TSV") : null);
 
     function kindClass(column) {
       return { number: "n", id: "id", text: "text" }[column.kind] || null;
@@ -115,7 +116,7 @@ gemforest.table = (() => {
       const none = value === null || value === undefined || value === "";
       const shown = column.cell && !none ? column.cell(row, value) : fmt(value);
       const tag = column.kind === "id" ? "th" : "td";
-      return el(tag, { class: [kindClass(column), none ? "none" : null].filter(Boolean).join(" ") || null, scope: tag === "th" ? "row" : null }, shown);
+      return el(tag, { title: tag === "th" && String(value).length > 16 ? value : null, class: [kindClass(column), none ? "none" : null].filter(Boolean).join(" ") || null, scope: tag === "th" ? "row" : null }, shown);
     }
 
     function render() {
