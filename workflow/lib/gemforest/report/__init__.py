@@ -52,7 +52,7 @@ def write_report(context: Context, partial: bool = False, compare: Path | None =
     core["embedded"] = embedded
     written = set()
     places = {name: place for place, name in enumerate(content)}
-    page_blocks = {}
+    page_blocks: dict[str, str] = {}
     for shard in parts.shards:
         packed = {
             name: pack(details) for name, details in shard_details(parts, shard, genomes, places, ledger)

@@ -233,7 +233,8 @@ def reaction_content(parts: Parts, genomes: Genomes) -> Content:
         present[places[known], columns[known]] = True
         np.add.at(gapfilled, columns[known & filled], 1)
         np.add.at(without_genes, columns[known & bare], 1)
-    return Content(reactions, present, gapfilled, without_genes, present.any(axis=1))
+    modelled: np.ndarray = present.any(axis=1)
+    return Content(reactions, present, gapfilled, without_genes, modelled)
 
 
 def principal_components(content: Content) -> dict[str, Any] | None:
@@ -294,7 +295,8 @@ def pan_reactome(counts: np.ndarray, n: int) -> dict[str, Any] | None:
     counts = counts[counts > 0]
     if n < 2 or not len(counts):
         return None
-    sizes = np.arange(1, n + 1) if n <= CURVE_POINTS else np.unique(np.geomspace(1, n, CURVE_POINTS).round().astype(int))
+    steps = np.linspace(1, n, n) if n <= CURVE_POINTS else np.geomspace(1, n, CURVE_POINTS)
+    sizes = np.unique(steps.round().astype(int))
 
     def log_choose(total: np.ndarray, k: int) -> np.ndarray:
         total = total.astype(float)

@@ -240,9 +240,7 @@ def _fluxes(rows: pa.Table, reactions: Mapping[str, int]) -> list[dict[str, Any]
 
 
 def _ranges(plain: pa.Table, constrained: pa.Table | None) -> list[dict[str, Any]]:
-    """Widths of flux ranges per condition, as quantiles of the reactions that can carry flux; beside them, the
-    same reactions with enzyme constraints.
-    """
+    """Widths of flux ranges per condition, as quantiles of what can vary; beside them with enzyme constraints."""
     found = []
     for condition in sorted(set(plain["condition"].to_pylist())):
         rows = plain.filter(pc.equal(plain["condition"], condition))
@@ -285,7 +283,7 @@ def _knockouts(rows: pa.Table, descriptions: Mapping[str, str]) -> dict[str, Any
     for row in essential.to_pylist():
         target = row["target"]
         listed.append([target, descriptions.get(target) or "", row["kind"], row["condition"], row["growth_ratio"]])
-    return {"tried": _counts(rows["kind"]), "essential": [row[:4] + [significant(row[4], 4)] for row in listed]}
+    return {"tried": _counts(rows["kind"]), "essential": [[*row[:4], significant(row[4], 4)] for row in listed]}
 
 
 def _screens(rows: pa.Table) -> dict[str, Any]:

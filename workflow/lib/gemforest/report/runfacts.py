@@ -179,6 +179,10 @@ def model_cards() -> list[dict[str, str]]:
     return found
 
 
+def _genomes(count: int) -> str:
+    return f"{count} genome" if count == 1 else f"{count} genomes"
+
+
 def remarks(context: Context, parts: Parts, rows: Sequence[LedgerRow], columns: Mapping[str, list[Any]]) -> list[str]:
     """What this run did without, cut short or could not decide, in sentences. Nothing here is an error."""
     found = []
@@ -197,16 +201,16 @@ def remarks(context: Context, parts: Parts, rows: Sequence[LedgerRow], columns: 
     limits: Counter[str] = Counter()
     for part in parts.each("drafts", ["limit_fired"]):
         limits.update(name for name in part["limit_fired"].to_pylist() if name)
-    found += [f"The search for the draft was ended by a limit ({name}) in {n} genomes." for name, n in limits.items()]
+    found += [f"A limit ({name}) ended the search for the draft: {_genomes(n)}." for name, n in limits.items()]
     unsure = sum(sum(bool(v) for v in part["uncertain"].to_pylist()) for part in parts.each("lineages", ["uncertain"]))
     if unsure:
-        found.append(f"The universe was chosen with doubt for {unsure} genomes.")
+        found.append(f"The universe was chosen with doubt: {_genomes(unsure)}.")
     undecided = sum(
         count for part in parts.each("screens", ["answer"]) for count in [part["answer"].to_pylist().count("undecided")]
     )
     if undecided:
-        found.append(f"{undecided} questions of the screens stayed undecided.")
+        found.append(f"Questions of the screens that stayed undecided: {undecided}.")
     unfinished = sum(end == "unfinished" for end in columns["outcome"])
     if unfinished:
-        found.append(f"{unfinished} genomes have not passed all stages yet.")
+        found.append(f"Not through all stages yet: {_genomes(unfinished)}.")
     return found

@@ -96,7 +96,7 @@ gemforest.views.collection = (() => {
           (width) => plots.lines([{ name: "in any (pan)", points: k.map((x, i) => [x, pan[i]]) }, { name: "in all (core)", points: k.map((x, i) => [x, common[i]]), colour: "c1" }], { xLabel: "genomes", yLabel: "reactions", width })),
         plots.figure("Core and accessory reactions", `In all: ${fmt(classes.core)}; in 95 % or more: ${fmt(classes.soft_core)}; in 15 to 95 %: ${fmt(classes.shell)}; in fewer: ${fmt(classes.cloud)}.`,
           (width) => Plot.plot({ width, height: 260, marginLeft: 48, marginBottom: 38, style: { background: "none" },
-            x: { label: "share of genomes that hold a reaction", labelAnchor: "center", labelArrow: "none", tickFormat: (v) => percent(v) }, y: { label: "reactions", grid: true, labelArrow: "none", tickFormat: fmt },
+            x: { label: "share of genomes that hold a reaction", labelAnchor: "center", labelArrow: "none", tickFormat: (v) => percent(v) }, y: { label: "reactions", grid: true, labelArrow: "none", tickFormat: gemforest.tick },
             marks: [Plot.rectY(spectrum, { x1: (_, i) => i / 20, x2: (_, i) => (i + 1) / 20, y: (d) => d, fill: plots.colour("accent"), fillOpacity: 0.75, inset: 0.5 }), Plot.ruleY([0])] }))));
     }
     return el("div", {}, parts);

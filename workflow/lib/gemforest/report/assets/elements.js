@@ -35,8 +35,13 @@ const gemforest = (() => {
     if (Number.isInteger(value)) return (Math.abs(value) < 10000 ? String(value) : value.toLocaleString("en").replaceAll(",", "\u202f")).replace("-", "−");
     const size = Math.abs(value);
     if (size < 1e-9) return "0";
-    if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e").replace("-", "−");
+    if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e").replaceAll("-", "−");
     return (size >= 1000 ? Math.round(value).toString() : value.toPrecision(digits)).replace("-", "−");
+  }
+
+  /** A number on an axis: no digits beyond those that say something. */
+  function tick(value) {
+    return typeof value !== "number" || Number.isInteger(value) ? fmt(value) : String(Number(value.toPrecision(3))).replaceAll("-", "−");
   }
 
   function percent(share, digits = 0) {
@@ -127,5 +132,5 @@ const gemforest = (() => {
     file: (path) => `../${path.split("/").map(encodeURIComponent).join("/")}`,
   };
 
-  return { el, svg, fmt, percent, duration, unit, plural, median, receive, load, heading, tile, facts, empty, select, hrefs, views: {} };
+  return { el, svg, fmt, tick, percent, duration, unit, plural, median, receive, load, heading, tile, facts, empty, select, hrefs, views: {} };
 })();

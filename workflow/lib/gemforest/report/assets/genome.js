@@ -82,7 +82,7 @@ gemforest.views.genome = (() => {
       el("div", { class: "cards" },
         why.length ? stripFigure("Why reactions are in the draft", null, why, "reactions") : null,
         stripFigure("What accepted calls rest on", `${plural(d3.sum(sources, (s) => s.value), "call")} of ${plural(e.genes, "gene")} for reactions. ${decided}.`, sources, "calls"),
-        plots.figure("How sure the accepted calls are", "Calibrated probability of gene → reaction calls.", (width) => Plot.plot({ width, height: 170, marginLeft: 44, marginBottom: 36, style: { background: "none" }, x: { label: "probability", labelAnchor: "center", labelArrow: "none" }, y: { label: "calls", grid: true, ticks: 4, labelArrow: "none", tickFormat: fmt },
+        plots.figure("How sure the accepted calls are", "Calibrated probability of gene → reaction calls.", (width) => Plot.plot({ width, height: 170, marginLeft: 44, marginBottom: 36, style: { background: "none" }, x: { label: "probability", labelAnchor: "center", labelArrow: "none" }, y: { label: "calls", grid: true, ticks: 4, labelArrow: "none", tickFormat: gemforest.tick },
           marks: [Plot.rectY(e.histogram, { x1: (_, i) => i / 20, x2: (_, i) => (i + 1) / 20, y: (v) => v, fill: plots.colour("accent"), fillOpacity: 0.75, inset: 0.5 }), Plot.ruleY([0])] }), { height: 170 })),
       el("h2", {}, "Conflicts"), conflicts,
       e.least_certain.length ? el("details", {}, el("summary", {}, `The ${e.least_certain.length} least certain accepted calls`), table({ caption: "Accepted calls with the lowest probability", columns, rows: e.least_certain })) : null,

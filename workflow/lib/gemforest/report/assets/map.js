@@ -2,7 +2,7 @@
 "use strict";
 gemforest.map = (() => {
   const { svg, fmt } = gemforest;
-  const SIZE = [920, 836];
+  const SIZE = [990, 836];
   const NOISE = 1e-6;
   // every phosphotransferase turns PEP into pyruvate, whatever it brings in
   const PTS = /(pts|ptspp)$|^DHAPT$/;
@@ -35,20 +35,20 @@ gemforest.map = (() => {
     ["g3p", "pg3", { GAPDi_nadp: 1 }, { bend: -150 }],
     ["pg3", "pg2", { PGM: -1 }],
     ["pg2", "pep", { ENO: 1 }],
-    ["pep", "pyr", { PYK: 1, PYK2: 1, PYK3: 1, PYK4: 1, PYK6: 1, PPS: -1, PPDK: -1 }, { also: PTS }],
+    ["pep", "pyr", { PYK: 1, PYK2: 1, PYK3: 1, PYK4: 1, PYK6: 1, PPS: -1, PPDK: -1 }, { also: PTS, at: 0.35 }],
     ["pyr", "lac", { LDH_D: -1, LDH_L: -1, L_LACD2: -1, L_LACD3: -1, LDH_D2: -1 }],
     ["g6p", "pgl", { G6PDH2r: 1, G6PDH2: 1, G6PDHy: 1 }],
     ["pgl", "pgc", { PGL: 1 }],
     ["gln", "pgc", { GNK: 1 }],
     ["pgc", "ru5p", { GND: 1, PGDHr: 1 }],
     ["pgc", "kdpg", { EDD: 1 }],
-    ["kdpg", "g3p", { EDA: 1 }, { at: 0.6, note: "and pyruvate" }],
+    ["kdpg", "g3p", { EDA: 1 }, { at: 0.32, note: "and pyruvate" }],
     ["ru5p", "r5p", { RPI: -1 }],
     ["ru5p", "xu5p", { RPE: 1 }],
     ["r5p", "s7p", { TKT1: 1 }],
     ["xu5p", "s7p", { TKT1: 1 }],
     ["s7p", "e4p", { TALA: 1 }],
-    ["e4p", "f6p", { TKT2: 1 }, { bend: 14, at: 0.35 }],
+    ["e4p", "f6p", { TKT2: 1 }, { bend: 14, at: 0.3 }],
     ["pyr", "accoa", { PDH: 1, PFL: 1, POR5: 1, POR_syn: 1, PDHr: 1 }, { at: 0.24 }],
     ["accoa", "actp", { PTAr: 1 }],
     ["actp", "ac", { ACKr: -1 }],
@@ -66,9 +66,9 @@ gemforest.map = (() => {
     ["sucoa", "succ", { SUCOAS: -1 }],
     ["succ", "fum", { SUCDi: 1, SUCD1: 1, SUCD4: 1, FRD2: -1, FRD3: -1, FRD7: -1 }],
     ["fum", "mal", { FUM: 1 }],
-    ["mal", "oaa", { MDH: 1, MDH2: 1, MDH3: 1, DMALRED: 1 }],
+    ["mal", "oaa", { MDH: 1, MDH2: 1, MDH3: 1, DMALRED: 1 }, { at: 0.42 }],
     ["icit", "glx", { ICL: 1 }],
-    ["glx", "mal", { MALS: 1 }],
+    ["glx", "mal", { MALS: 1 }, { at: 0.2 }],
   ];
 
   /** Where the straight line from a node's middle leaves its label. */

@@ -25,7 +25,7 @@ gemforest.views.overview = (() => {
       tile(fmt(median(values(core, "reactions"))), "reactions in a model", "median, exchanges included"),
       tile(fmt(median(values(core, "genes"))), "genes in a model", "median"),
       tile(fmt(median(values(core, "gapfilled"))), "gap-filled reactions", "median"),
-      tile(models ? `${fmt(growing)} of ${fmt(models)}` : "–", "models grow on their medium", `from ${fmt(threshold)} h⁻¹ on`),
+      tile(models ? `${fmt(growing)} of ${fmt(models)}` : "–", "models grow on their medium", `from ${gemforest.tick(threshold)} h⁻¹ on`),
       tile(duration(total), "of one core, all stages", ends.length ? `${duration(total / ends.length)} per genome` : ""));
   }
 

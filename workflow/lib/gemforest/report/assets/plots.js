@@ -1,7 +1,7 @@
 /* Plots: Observable Plot in our colours, redrawn when the width or the colours change; the heat map on a canvas. */
 "use strict";
 gemforest.plots = (() => {
-  const { el, fmt } = gemforest;
+  const { el, fmt, tick } = gemforest;
   const CATEGORIES = 8;
   const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "hexagon", "times"];
   const drawn = new Set();
@@ -67,8 +67,8 @@ gemforest.plots = (() => {
     return Plot.plot(base(width, {
       height,
       marginLeft: 38,
-      x: { label: unit ? `${label}, ${unit}` : label, labelAnchor: "center", labelArrow: "none", ...(same ? { domain: [known[0] - 1, known[0] + 1] } : {}) },
-      y: { label: "genomes", grid: true, ticks: 4, tickFormat: (v) => (Number.isInteger(v) ? fmt(v) : ""), labelArrow: "none" },
+      x: { label: unit ? `${label}, ${unit}` : label, labelAnchor: "center", labelArrow: "none", tickFormat: tick, ticks: 5, ...(same ? { domain: [known[0] - 1, known[0] + 1] } : {}) },
+      y: { label: "genomes", grid: true, ticks: 4, tickFormat: (v) => (Number.isInteger(v) ? tick(v) : ""), labelArrow: "none" },
       marks: [
         Plot.rectY(known, Plot.binX({ y: "count" }, { x: (d) => d, thresholds: same ? 1 : Math.min(30, Math.max(6, Math.ceil(Math.sqrt(known.length) * 2))), fill: colour("accent"), fillOpacity: 0.75, inset: 0.5 })),
         Plot.ruleY([0]),
@@ -134,8 +134,8 @@ gemforest.plots = (() => {
       height,
       marginLeft: 52,
       marginRight: 12,
-      x: { label: xLabel, labelAnchor: "center", labelArrow: "none", type: log ? "log" : "linear", tickFormat: log ? (v) => fmt(v, 1) : fmt, ...(log ? { ticks: 6 } : {}) },
-      y: { label: yLabel, grid: true, labelArrow: "none", zero: true, tickFormat: fmt },
+      x: { label: xLabel, labelAnchor: "center", labelArrow: "none", type: log ? "log" : "linear", tickFormat: tick, ...(log ? { ticks: 6 } : {}) },
+      y: { label: yLabel, grid: true, labelArrow: "none", zero: true, tickFormat: tick },
       color: { domain: series.map((s) => s.name), range: series.map((s, i) => colour(s.colour || `c${i}`)), legend: series.length > 1 },
       marks: [
         Plot.lineY(flat, { x: "x", y: "y", stroke: "name", strokeWidth: 2.5 }),
@@ -154,7 +154,7 @@ gemforest.plots = (() => {
       marginLeft: 8,
       marginRight: 16,
       marginTop: 4,
-      x: { label, labelAnchor: "center", labelArrow: "none", tickFormat: fmt, ticks: 5 },
+      x: { label, labelAnchor: "center", labelArrow: "none", tickFormat: tick, ticks: 5 },
       y: { axis: null },
       marks: [Plot.barX(shown, Plot.stackX({ x: "value", fill: (d) => colour(d.colour), y: () => 0, title: (d) => `${d.name}: ${fmt(d.value)}`, insetLeft: 1, order: null }))],
     }));
