@@ -54,9 +54,7 @@ def write_report(context: Context, partial: bool = False, compare: Path | None =
     places = {name: place for place, name in enumerate(content)}
     page_blocks: dict[str, str] = {}
     for shard in parts.shards:
-        packed = {
-            name: pack(details) for name, details in shard_details(parts, shard, genomes, places, ledger)
-        }
+        packed = {name: pack(details) for name, details in shard_details(parts, shard, genomes, places, ledger)}
         if embedded:
             page_blocks |= {f"genome/{name}": block for name, block in packed.items()}
         else:

@@ -1,10 +1,10 @@
 """All genomes together: the table of models, their groups, reaction content, the screens.
 
 Reaction content is the genomes × reactions matrix of `model_reactions` without exchanges. Its principal components are
-fitted on at most `PCA_SAMPLE` genomes, evenly spaced over the plan, and all are projected. The pan-reactome curve is the
-expectation over all orders of genomes in closed form (rarefaction; Hurlbert 1971, Ecology 52:577, equation for expected
-species, with genomes as individuals): pan(k) = sum_r 1 - C(n - c_r, k) / C(n, k), core(k) = sum_r C(c_r, k) / C(n, k),
-for n genomes of which c_r hold reaction r.
+fitted on at most `PCA_SAMPLE` genomes, evenly spaced over the plan; all genomes are projected. The pan-reactome curve
+is the expectation over all orders of genomes in closed form, by rarefaction (Hurlbert 1971, Ecology 52:577) with
+genomes as individuals: pan(k) = sum_r 1 - C(n - c_r, k) / C(n, k) and core(k) = sum_r C(c_r, k) / C(n, k), for n
+genomes of which c_r hold reaction r.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def groupings(parts: Parts, genomes: Genomes, columns: Sequence[dict[str, Any]])
     by_key = {column["key"]: column["values"] for column in columns}
     for key in ("universe", "medium"):
         found.append(_grouping(key, "run", [value or "" for value in by_key[key]]))
-    return [group for group in found if 1 < len(group["levels"]) and (group["unique"] < 0.9 or len(genomes) <= 20)]
+    return [group for group in found if len(group["levels"]) > 1 and (group["unique"] < 0.9 or len(genomes) <= 20)]
 
 
 def _ranks(taxonomy: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
@@ -233,7 +233,7 @@ def reaction_content(parts: Parts, genomes: Genomes) -> Content:
         present[places[known], columns[known]] = True
         np.add.at(gapfilled, columns[known & filled], 1)
         np.add.at(without_genes, columns[known & bare], 1)
-    modelled: np.ndarray = present.any(axis=1)
+    modelled = np.asarray(present.any(axis=1))
     return Content(reactions, present, gapfilled, without_genes, modelled)
 
 

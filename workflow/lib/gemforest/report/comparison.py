@@ -94,7 +94,9 @@ def _flips(before: pa.Table | None, after: pa.Table | None) -> list[list[str]]:
     if before is None or after is None:
         return []
     first, second = _answers(before), _answers(after)
-    return [[*key, first[key], second[key]] for key in sorted(first.keys() & second.keys()) if first[key] != second[key]]
+    return [
+        [*key, first[key], second[key]] for key in sorted(first.keys() & second.keys()) if first[key] != second[key]
+    ]
 
 
 def _answers(rows: pa.Table) -> dict[tuple[str, ...], str]:
