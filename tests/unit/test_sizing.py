@@ -59,10 +59,9 @@ def test_a_job_of_the_default_shard_is_not_expected_to_last_longer_than_an_hour(
 @pytest.mark.parametrize(
     ("name", "size", "residues"),
     [
-        # E. coli K-12: 4.64 million bases, 4,300 proteins of 1.36 million residues; sizes of NCBI's files.
-        ("GCF_000005845.2_ASM584v2_genomic.fna", 4_699_745, 1.36e6),
+        # E. coli K-12: 1.36 million residues of protein; sizes of NCBI's files.
         ("GCF_000005845.2_ASM584v2_genomic.fna.gz", 1_379_902, 1.36e6),
-        ("GCF_000005845.2_ASM584v2_genomic.gbff.gz", 3_300_000, 1.36e6),
+        ("GCF_000005845.2_ASM584v2_protein.faa.gz", 898_290, 1.36e6),
     ],
 )
 def test_protein_is_estimated_from_the_size_of_a_file(name: str, size: int, residues: float) -> None:
