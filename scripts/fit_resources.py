@@ -2,11 +2,15 @@
 
     python scripts/fit_resources.py PROJECT [PROJECT ...] --out resources/job_costs.json
 
-Reads what the jobs of finished runs noted (`logs/<stage>/shard=NNNN.usage.jsonl`) and how much protein their shards
-hold (table `proteins`). CPU seconds are fitted, not wall clock, so that a busy machine does no harm. Non-negative least
-squares over relative errors: no coefficient is below 0, so a larger job never asks for less. A job that still took more
-than fitted raises all coefficients of its stage until it is covered. Costs of `embed:on` are those of
-`tests/bench/encoder.json` (4,000 proteins of E. coli), one job.
+Reads what the jobs of finished runs noted (`logs/<stage>/shard=NNNN.usage.jsonl`), the ledgers, and how much protein
+the shards hold. CPU seconds count, not wall clock, so that a busy machine does no harm.
+
+A stage that works genome by genome: seconds of a genome are the largest mean over the jobs, without the genomes that
+were first in their worker (they wait for imports and universes) and scaled from wall clock to CPU; the job itself takes
+what is left over in the worst of the jobs, the first use of a universe on this machine with it. A stage that pools its
+shard: non-negative least squares over relative errors, raised until every job is covered. Memory likewise. So every
+measured job is covered and a larger one never asks for less. Costs of `embed:on` are those of the encoder's benchmark
+(`tests/bench/encoder.json`, 4,000 proteins of E. coli), one job.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.optimize import nnls
 
+from gemforest.ledger import read_ledger
 from gemforest.plan import read_shard
-from gemforest.stages import STAGE_NAMES
+from gemforest.stages import STAGE_NAMES, stage
 from gemforest.usage import Usage, read_usage
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -41,16 +46,15 @@ def main() -> None:
         for usage in read_usage(project):
             if usage.ended == "ok" and usage.genomes:
                 jobs[usage.stage].append(as_job(project, usage))
-    stages = {stage: fit(jobs[stage]) for stage in STAGE_NAMES if jobs[stage]}
+    stages = {name: fit(jobs[name], bool(stage(name).pooled)) for name in STAGE_NAMES if jobs[name]}
     stages["embed:on"] = embedding(stages["embed"])
     machine = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-    text = json.dumps(
-        {"how": "python scripts/fit_resources.py PROJECT", "machine": machine, "stages": stages}, indent=1
-    )
-    parsed.out.write_text(text + "\n")
-    for stage, entry in stages.items():
-        told = ", ".join(f"{name} {entry[name]:g}" for name in (*TIME, *MEMORY))
-        print(f"{stage:10} {told}; {len(entry['jobs'])} jobs")
+    found = {"how": "python scripts/fit_resources.py PROJECT", "machine": machine, "stages": stages}
+    found["storage"] = storage(parsed.projects)
+    parsed.out.write_text(json.dumps(found, indent=1) + "\n")
+    for name, entry in stages.items():
+        told = ", ".join(f"{what} {entry[what]:g}" for what in (*TIME, *MEMORY))
+        print(f"{name:10} {told}; {len(entry['jobs'])} jobs")
 
 
 def storage(projects: list[Path]) -> dict[str, dict[str, float]]:
@@ -81,6 +85,7 @@ def as_job(project: Path, usage: Usage) -> dict[str, float]:
         "cpu_s": usage.cpu_seconds,
         "wall_s": usage.wall_seconds,
         "peak_mb": usage.peak_mb,
+        "warm_genome_s": warm_genome_s(project, usage),
     }
 
 
@@ -91,16 +96,34 @@ def megaresidues(project: Path, shard: str) -> float:
     return sum(sum(pq.ParquetFile(path).read(["length"])["length"].to_pylist()) for path in files) / 1e6
 
 
-def fit(jobs: list[dict[str, float]]) -> dict[str, object]:
+def fit(jobs: list[dict[str, float]], pooled: bool) -> dict[str, object]:
     """Coefficients of one stage, and its jobs."""
     one = np.ones(len(jobs))
     genomes, protein, cores = (np.array([job[name] for job in jobs]) for name in ("genomes", "megaresidues", "cores"))
     cpu, peak = (np.array([job[name] for job in jobs]) for name in ("cpu_s", "peak_mb"))
     workers = np.minimum(cores, genomes)
-    time = covering(np.column_stack([one, genomes, protein]), cpu)
-    memory = covering(np.column_stack([one, workers, protein]), peak)
-    rounded = {name: round(float(value), 4) for name, value in zip((*TIME, *MEMORY), (*time, *memory), strict=True)}
+    if pooled:
+        time = covering(np.column_stack([one, genomes, protein]), cpu)
+        memory = covering(np.column_stack([one, workers, protein]), peak)
+    else:
+        genome_s = max(job["warm_genome_s"] for job in jobs)
+        time = np.array([max(cpu - genome_s * genomes), genome_s, 0.0])
+        memory = np.append(covering(np.column_stack([one, workers]), peak), 0.0)
+    # Rounded up: a coefficient rounded down would leave a job uncovered.
+    rounded = {
+        name: float(np.ceil(value * 100) / 100) for name, value in zip((*TIME, *MEMORY), (*time, *memory), strict=True)
+    }
     return {**rounded, "jobs": jobs}
+
+
+def warm_genome_s(project: Path, usage: Usage) -> float:
+    """Mean CPU seconds of the genomes of a job that were not the first of their worker; 0 where there are none."""
+    rows = read_ledger(project / "results" / "ledger" / usage.stage / f"shard={usage.shard}.parquet")
+    seconds = sorted(row.seconds for row in rows)[: -usage.cores]
+    if not seconds or usage.worked < usage.genomes:
+        return 0.0
+    busy = min(1.0, usage.cpu_seconds / max(usage.genome_seconds, 1e-9))
+    return round(busy * sum(seconds) / len(seconds), 3)
 
 
 def covering(columns: np.ndarray, taken: np.ndarray) -> np.ndarray:

@@ -23,7 +23,6 @@ from gemforest import sizing
 from gemforest.stages import STAGE_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ON_HEAD = ("fetch",)
 LEDGERS_AND_NOTES = 3  # a shard's files per stage: ledger, log, note of use; rows and progress beside them
 
 
@@ -37,6 +36,7 @@ class StagePlan:
     minutes: float
     asked_minutes: int
     asked_mb: int
+    on_head: bool
 
     @property
     def core_hours(self) -> float:
@@ -62,7 +62,7 @@ def main() -> None:
     print(f"{parsed.genomes:,} genomes in {shards:,} shards of {parsed.shard_size}\n")
     print("| stage | jobs | cores | minutes a job | asks for | core hours |\n|---|---|---|---|---|---|")
     for row in stages:
-        where = " (head node)" if row.stage in ON_HEAD else ""
+        where = " (head node)" if row.on_head else ""
         asks = f"{row.asked_minutes} min, {row.asked_mb:,} MB"
         print(
             f"| {row.stage}{where} | {row.jobs:,} | {row.cores} | {row.minutes:.1f} | {asks} | {row.core_hours:,.0f} |"
@@ -79,7 +79,8 @@ def plan_stage(name: str, shards: int, load: sizing.Load, embed: bool) -> StageP
     cost = sizing.costs()["embed:on" if name == "embed" and embed else name]
     cores = sizing.cores(cost, load)
     asked = sizing.minutes(cost, load, cores, 1, genome_limit_s=1800), sizing.memory_mb(cost, load, cores, 1)
-    return StagePlan(name, shards, cores, cost.wall_s(load, cores) / 60, *asked)
+    on_head = name == "fetch" or (name == "embed" and not embed)
+    return StagePlan(name, shards, cores, cost.wall_s(load, cores) / 60, *asked, on_head)
 
 
 def totals(
@@ -90,10 +91,11 @@ def totals(
     files = sum(entry["files"] for folder, entry in measured.items() if folder != "atlas")
     kilobytes = sum(entry["kb"] for entry in measured.values())
     per_shard = len(STAGE_NAMES) * LEDGERS_AND_NOTES + len(measured)
-    job_hours = sum(row.jobs * row.minutes / 60 for row in stages if row.stage not in ON_HEAD)
+    submitted = [row for row in stages if not row.on_head]
+    job_hours = sum(row.jobs * row.minutes / 60 for row in submitted)
     seconds, megabytes = dry_run(parsed.genomes)
     found: dict[str, int | float | str] = {
-        "jobs in SLURM": sum(row.jobs for row in stages if row.stage not in ON_HEAD) + shards,
+        "jobs in SLURM (with the atlas's)": sum(row.jobs for row in submitted) + shards,
         "core hours": round(sum(row.core_hours for row in stages)),
         f"days with {at_a_time} jobs at a time, without queueing": round(job_hours / at_a_time / 24, 1),
         "storage, GB": round(parsed.genomes * kilobytes / 1e6),
