@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"gemforest: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has read enough (`| head`); Python is not to complain at its exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (InfrastructureError, OSError) as error:
         _leave_word(parsed, error)
         print(f"gemforest: {error}", file=sys.stderr)
@@ -118,6 +122,15 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
     sub.add_argument("genome", help="genome_id")
     sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
+    sub = add("query", _query, "ask the atlas in SQL, or a ready question")
+    sub.add_argument("sql", nargs="?", help="one SELECT over the views")
+    sub.add_argument("--list", action="store_true", help="the ready questions")
+    sub.add_argument("--ask", metavar="NAME", help="ask a ready question")
+    sub.add_argument("--with", dest="given", action="append", default=[], metavar="KEY=VALUE", help="set its parameter")
+    sub.add_argument("--show", metavar="NAME", help="print the SQL of a ready question")
+    sub.add_argument("--views", nargs="?", const="", metavar="NAME", help="the views, or the columns of one")
+    sub.add_argument("--to", type=Path, metavar="FILE", help="write to .csv, .tsv, .parquet or .arrow")
+    sub.add_argument("--rows", type=int, default=50, help="rows shown on a terminal (default: %(default)s)")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
@@ -382,6 +395,40 @@ def _explain(parsed: argparse.Namespace) -> int:
     from gemforest.explain_gene import explain_any
 
     print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
+    return 0
+
+
+def _query(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
+    from gemforest.query import (
+        list_text,
+        open_atlas,
+        parameters_of,
+        print_rows,
+        question,
+        question_text,
+        views_text,
+        write_rows,
+    )
+
+    asked = question(parsed.ask or parsed.show) if parsed.ask or parsed.show else None
+    if parsed.list or parsed.show:
+        print(question_text(asked) if asked and not parsed.list else list_text())
+        return 0
+    if parsed.views is None and bool(parsed.sql) == bool(asked):
+        raise InputError("give either a SELECT or --ask NAME; `gemforest query --list` tells the ready questions")
+    with open_atlas(_context(parsed).store) as atlas:
+        if parsed.views is not None:
+            print(views_text(atlas.views, parsed.views))
+            return 0
+        values = parameters_of(asked, parsed.given) if asked else {}
+        rows = atlas.ask(asked.sql if asked else parsed.sql, values)
+        if parsed.to:
+            print(f"{write_rows(rows, parsed.to)} rows in {parsed.to}", file=sys.stderr)
+            return 0
+        print_rows(rows, _console(), parsed.rows)
+    if asked and asked.note and sys.stdout.isatty():
+        print(asked.note)
     return 0
 
 
