@@ -43,7 +43,8 @@ class FedTask(Task):
 
 
 def task(tags: dict[str, str] | None = None, project: Path = PROJECT, **kinetics: Any) -> FedTask:
-    config = complete({"kinetics": {"draws": 0, "fva": "off"} | kinetics, "media": str(PROJECT / "config/media.tsv")})
+    few = {"draws": 0, "fva": "off", "protein_g_per_gdw": 1.0, "enzyme_share": 1.0} | kinetics
+    config = complete({"kinetics": few, "media": str(PROJECT / "config/media.tsv")})
     row = {"genome_id": "g", "medium": "M9", "tags": json.dumps(tags or {})}
     context = Context(project, config, Store(project / "results"))
     return FedTask("g", "0000", row, STAGE.settings(config), context, "", "")
@@ -190,9 +191,7 @@ def test_a_model_without_gene_rules_is_refused(textbook: Network) -> None:
 
 
 def test_a_model_that_enzymes_do_not_limit_is_told(textbook: Network) -> None:
-    products = constrain(
-        task(protein_g_per_gdw=1.0, saturation=1.0, enzyme_share=1.0), textbook, proteins(textbook, 1e3), "x"
-    )
+    products = constrain(task(), textbook, proteins(textbook, 1e3), "x")
     row = measures(products)["enzyme_limited"]
     assert row["value"] == 0.0 and row["flagged"] and "uptake or another bound" in row["detail"]
 

@@ -9,6 +9,7 @@ from toy_networks import toy_network
 
 from gemforest.errors import InputError
 from gemforest.kinetics.costs import Enzymes, find_enzymes
+from gemforest.kinetics.predictor import Prediction
 from gemforest.kinetics.readers import Entry, Measurement, read_kcats, read_measurements
 from gemforest.kinetics.sources import Genome, Kcats, Knowledge, find_kcats
 from gemforest.models import Network
@@ -194,18 +195,15 @@ class Oracle:
     """Predicts the length of the sequence, as log10; keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
+        self.asked: list[tuple[str, str, tuple[str, ...]]] = []
+        self.version = "1"
 
     def predict(self, sequences, smiles, ecs, embeddings=None):
         self.asked += list(zip(sequences, smiles, ecs, strict=True))
         found = np.array([float(len(s)) / 10 for s in sequences])
-
-        class Prediction:
-            log10_kcat = found
-            sd = np.full(len(found), 0.9)
-            tier = ["sequence"] * len(found)
-
-        return Prediction
+        tiers = np.array(["predicted" if s else "predicted_no_structure" for s in smiles])
+        sd = np.full(len(found), 0.9)
+        return Prediction(found, sd, found - sd, found + sd, np.full(len(found), "< 40"), tiers)
 
 
 def named() -> Network:
@@ -236,8 +234,10 @@ def test_measured_value_beats_prediction_and_own_domain_beats_others() -> None:
     ]
     kcats = find_kcats(named(), enzymes(), GENOME, Knowledge(measurements=measured, predictor=Oracle()))
     assert of(kcats, "R1", "ab") == (1.0, "measured")  # glucose, not the currency ATP, and the bacterium's
-    assert of(kcats, "R1", "ab", forward=False)[1] == "predicted"  # nothing measured for glucose 6-phosphate
-    assert of(kcats, "R2", "c") == (1.0, "predicted")
+    assert (
+        of(kcats, "R1", "ab", forward=False)[1] == "predicted_no_structure"
+    )  # nothing measured for glucose 6-phosphate
+    assert of(kcats, "R2", "c") == (1.0, "predicted_no_structure")
 
 
 def test_each_distinct_question_is_asked_once_and_the_fastest_subunit_counts() -> None:
@@ -245,7 +245,7 @@ def test_each_distinct_question_is_asked_once_and_the_fastest_subunit_counts() -
     knowledge = Knowledge(predictor=oracle, structures={"g6p": "G", "glc__D": "C", "atp": "N"})
     kcats = find_kcats(network(), enzymes(), GENOME, knowledge)
     assert len(oracle.asked) == len(set(oracle.asked)) == 6
-    assert ("MA", "C", "2.7.1.1") in oracle.asked and (PROTEIN, "G", "5.3.1.9") in oracle.asked
+    assert ("MA", "C", ("2.7.1.1",)) in oracle.asked and (PROTEIN, "G", ("5.3.1.9",)) in oracle.asked
     assert of(kcats, "R2", "c") == (1.0, "predicted")
     assert of(kcats, "R1", "ab") == (0.2, "predicted")
 

@@ -350,7 +350,7 @@ _DECLARED = [
                 column("log10_kcat", pa.float64(), "log10 of the turnover number", "log10(s^-1)"),
                 column("log10_sd", pa.float64(), "standard deviation of log10_kcat", "log10(s^-1)"),
                 column("kcat_per_s", pa.float64(), "turnover number", KCAT),
-                column("tier", pa.string(), "user | measured | predicted | ec_class | global"),
+                column("tier", pa.string(), "user | measured | predicted | predicted_no_structure | ec_class | global"),
                 column("source", pa.string(), "table, database or predictor, and what it had to go on"),
                 column("source_version", pa.string(), "its version"),
                 column("substrate", pa.string(), "BiGG metabolites that the value is for; empty where none is meant"),

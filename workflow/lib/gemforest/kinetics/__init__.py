@@ -37,6 +37,7 @@ from gemforest.kinetics.costs import (
 )
 from gemforest.kinetics.draws import Draws, draw_log10_kcats, gene_clusters, solve_draws
 from gemforest.kinetics.ecmodel import BACKWARD, POOL_EXCHANGE, PoolProgram, PoolRanges, PoolState, constrained_network
+from gemforest.kinetics.predictor import RESOURCE, ec_means, load_predictor
 from gemforest.kinetics.readers import read_kcats, read_measurements
 from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats
 from gemforest.kinetics.tuning import Tuned, tune, used_protein
@@ -53,7 +54,7 @@ OXYGEN = "o2"
 SMALLEST_FLUX = 1e-9
 MG_PER_G = 1000.0
 GROWTH_COLUMN = "growth_per_h"
-MAIN_TIERS = frozenset(TIERS[:3])
+BETTER_THAN_CLASS = frozenset(TIERS[:4])
 TABLES_WRITTEN = ("kcats", "enzyme_costs", "ec_fba", "ec_fva", "ec_summary", "ec_tuning")
 
 
@@ -256,7 +257,11 @@ def knowledge(tables: tuple[Path, ...], measured: tuple[Path, ...]) -> Knowledge
     InputError
         A table cannot be used.
     """
+    predictor = load_predictor()
     return Knowledge(
+        classes=ec_means(),
+        classes_source=predictor.version,
+        predictor=predictor,
         entries=[entry for path in tables for entry in read_kcats(path)],
         measurements=[value for path in measured for value in read_measurements(path)],
     )
@@ -524,7 +529,7 @@ def _tier_figures(found: _Found) -> Iterator[_Figure]:
     for tier in TIERS:
         share = float(used[tiers == tier].sum() / total)
         yield _Figure(f"kcats_{tier}", known.get(tier, 0), detail=f"{share:.1%} of the protein used")
-    if not MAIN_TIERS & set(known):
+    if not BETTER_THAN_CLASS & set(known):
         says = "no kcat is better than the mean of a class: growth and ranges say what enzymes weigh, little more"
         yield _Figure("class_means_only", 1.0, flagged=True, detail=says)
 
@@ -538,6 +543,7 @@ def _resources(context: Context) -> dict[str, str]:
     if not parameter(config, "kinetics.enabled"):
         return {}
     found = {"reaction_ecs": file_sha256(reaction_ecs_path())}
+    found |= {f"kcat/{path.name}": file_sha256(path) for path in sorted(RESOURCE.iterdir()) if path.is_file()}
     for key, read in (
         ("kinetics.kcat_tables", read_kcats),
         ("kinetics.measured_tables", read_measurements),

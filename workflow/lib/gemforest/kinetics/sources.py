@@ -1,9 +1,10 @@
 """Where each enzyme's turnover number comes from: five tiers, the best one that speaks is taken.
 
 `user` tables (`readers.py`) > `measured` for EC number and substrate, preferably in the organism's own domain of life >
-`predicted` from sequence, structure and EC > `ec_class`, the mean over an EC class > `global`, the mean over all
-enzymes. A complex has one turnover number: that of its subunit with the highest, for the others do not turn over; a
-subunit with values for several substrates has their mean in log10, for each is an estimate of the same number.
+`predicted` from sequence, structure and EC, `predicted_no_structure` without the second > `ec_class`, the mean over an
+EC class > `global`, the mean over all enzymes. A complex has one turnover number: that of its subunit with the highest,
+for the others do not turn over; a subunit with values for several substrates has their mean in log10, for each is an
+estimate of the same number.
 """
 
 from __future__ import annotations
@@ -11,15 +12,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 
 from gemforest.kinetics.costs import FORWARD, REVERSE, Enzymes
+from gemforest.kinetics.predictor import Prediction, Predictor
 from gemforest.kinetics.readers import Entry, Measurement
 from gemforest.models import Network
 
-USER, MEASURED, PREDICTED, EC_CLASS, GLOBAL = TIERS = ("user", "measured", "predicted", "ec_class", "global")
+USER, MEASURED, PREDICTED, NO_STRUCTURE, EC_CLASS, GLOBAL = TIERS = (
+    "user",
+    "measured",
+    "predicted",
+    "predicted_no_structure",
+    "ec_class",
+    "global",
+)
+# The predictor's own word for it
+_EC_MEAN = "ec_mean"
+PREDICTIONS = (PREDICTED, NO_STRUCTURE)
 # Median enzyme of Bar-Even et al., Biochemistry 50, 4402 (2011): 13.7 s^-1; 60 % within 1 to 100 s^-1.
 GLOBAL_LOG10, GLOBAL_SD = 1.137, 1.2
 # One laboratory against another, log10 (Bar-Even 2011; also the spread of repeated values in BRENDA).
@@ -34,24 +45,6 @@ fdxo_42 fdxr_42 flxso flxr thf ACP na1 k cl mg2 mn2 fe2 fe3 zn2 cu2 ca2 so4 so3 
 CURRENCY = frozenset(_CURRENCY.split())
 
 
-class Prediction(Protocol):
-    """Arrays of one length: shrunken log10 kcat (s^-1), its sd, and what the predictor had to go on."""
-
-    log10_kcat: np.ndarray
-    sd: np.ndarray
-    tier: Sequence[str]
-
-
-class Predictor(Protocol):
-    """What predicts turnover numbers from sequence, structure and EC number; a missing structure or EC is empty."""
-
-    def predict(
-        self, sequences: Sequence[str], smiles: Sequence[str], ecs: Sequence[str], embeddings: Any = None
-    ) -> Prediction:
-        """One turnover number per (sequence, structure, EC number)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Knowledge:
     """All that is known of turnover numbers, from which the tiers are filled.
@@ -63,13 +56,11 @@ class Knowledge:
     measurements
         Of the user's BRENDA or SABIO-RK tables.
     classes
-        EC number or its beginning (`1.1.1`) to mean log10 kcat, sd, count.
-    predictor, predictor_version
+        EC number or its beginning (`1.1.1`) to mean log10 kcat, sd, count; the empty one stands for all enzymes.
+    predictor
         None: no predictions.
     structures
         BiGG metabolite without compartment to SMILES.
-    overall
-        Mean and sd of log10 kcat over all enzymes.
     """
 
     entries: Sequence[Entry] = ()
@@ -77,9 +68,7 @@ class Knowledge:
     classes: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
     classes_source: str = ""
     predictor: Predictor | None = None
-    predictor_version: str = ""
     structures: Mapping[str, str] = field(default_factory=dict)
-    overall: tuple[float, float] = (GLOBAL_LOG10, GLOBAL_SD)
 
 
 @dataclass(frozen=True)
@@ -308,7 +297,7 @@ def _fill_predicted(
 ) -> None:
     """One call for all distinct (sequence, structure, EC number)."""
     assert knowledge.predictor is not None
-    asked: dict[tuple[str, str, str], int] = {}
+    asked: dict[tuple[str, str, tuple[str, ...]], int] = {}
     wanted: list[list[list[tuple[int, str]]]] = []
     for e, genes in enumerate(enzymes.genes):
         per_gene: list[list[tuple[int, str]]] = []
@@ -317,7 +306,7 @@ def _fill_predicted(
             chosen = [s for s in known if s not in CURRENCY] or known[:1] or [""]
             for gene in genes:
                 if sequence := genome.sequences.get(gene):
-                    questions = [(sequence, knowledge.structures.get(s, ""), (*ecs[e], "")[0]) for s in chosen]
+                    questions = [(sequence, knowledge.structures.get(s, ""), ecs[e]) for s in chosen]
                     numbers_of = [asked.setdefault(question, len(asked)) for question in questions]
                     per_gene.append(list(zip(numbers_of, chosen, strict=True)))
         wanted.append(per_gene)
@@ -331,11 +320,24 @@ def _fill_predicted(
             rows = [row for row, _ in pairs]
             log10 = float(np.mean(made.log10_kcat[rows]))
             if best is None or log10 > best.log10:
-                tier = ", ".join(sorted({str(made.tier[row]) for row in rows}))
+                tier = _tier(made, rows)
                 named = "; ".join(s for _, s in pairs if s)
-                best = _Value(log10, float(np.mean(made.sd[rows])), PREDICTED, tier, knowledge.predictor_version, named)
+                nearest = ", ".join(sorted({str(made.similarity_bin[row]) for row in rows}))
+                source = f"gemforest, nearest training enzyme {nearest}" if tier in PREDICTIONS else _class_text(ecs[e])
+                sd = float(np.mean(made.sd[rows]))
+                best = _Value(log10, sd, tier, source, knowledge.predictor.version, named)
         if best is not None:
             values[e] = best
+
+
+def _tier(made: Prediction, rows: Sequence[int]) -> str:
+    """The weakest tier among predictions that are averaged."""
+    named = [EC_CLASS if made.tier[row] == _EC_MEAN else str(made.tier[row]) for row in rows]
+    return max(named, key=TIERS.index)
+
+
+def _class_text(ecs: Sequence[str]) -> str:
+    return f"mean of the class of EC {' '.join(ecs)}" if ecs else "mean of all enzymes"
 
 
 def _of_class(ecs: Sequence[str], knowledge: Knowledge) -> _Value:
@@ -346,5 +348,5 @@ def _of_class(ecs: Sequence[str], knowledge: Knowledge) -> _Value:
             mean, sd, count = knowledge.classes.get(prefix, (0.0, 0.0, 0))
             if count >= LEAST_OF_CLASS:
                 return _Value(mean, sd, EC_CLASS, f"mean of EC {prefix}", knowledge.classes_source)
-    mean, sd = knowledge.overall
+    mean, sd, _ = knowledge.classes.get("", (GLOBAL_LOG10, GLOBAL_SD, 0))
     return _Value(mean, sd, GLOBAL, "mean of all enzymes", knowledge.classes_source or "Bar-Even et al. 2011")
