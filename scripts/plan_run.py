@@ -76,7 +76,7 @@ def main() -> None:
 
 def plan_stage(name: str, shards: int, load: sizing.Load, embed: bool) -> StagePlan:
     """The jobs of a stage, one a shard."""
-    cost = sizing.costs()["embed:on" if name == "embed" and embed else name]
+    cost = sizing.cost_of(sizing.EMBED_ON if name == "embed" and embed else name)
     cores = sizing.cores(cost, load)
     asked = sizing.minutes(cost, load, cores, 1, genome_limit_s=1800), sizing.memory_mb(cost, load, cores, 1)
     on_head = name == "fetch" or (name == "embed" and not embed)

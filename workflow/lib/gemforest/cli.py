@@ -27,6 +27,7 @@ STAGE_HELP = {
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",
+    "kinetics": "constrain models by what their enzymes weigh",
     "simulate": "growth and fluxes",
 }
 

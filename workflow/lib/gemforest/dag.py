@@ -152,7 +152,7 @@ class Dag:
 
     def _cost(self, name: str) -> sizing.Cost:
         on = name == "embed" and self.config["embed"]["enabled"]
-        return sizing.costs()["embed:on" if on else name]
+        return sizing.cost_of(sizing.EMBED_ON if on else name)
 
     def _publish(self) -> None:
         """Write plan and config once, unless this is a dry run or a job's own process."""

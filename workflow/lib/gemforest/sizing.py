@@ -28,6 +28,7 @@ MEAN_MEGARESIDUES = 1.28
 # name: median of some thirty NCBI files, where nine tenths of a genome code.
 PROTEIN, NUCLEOTIDE, GENBANK = (0.83, 1.9), (0.29, 3.5), (0.13, 3.6)
 FACTORS = {".faa": PROTEIN, ".fna": NUCLEOTIDE, ".gbff": GENBANK, ".gbk": GENBANK, ".gb": GENBANK}
+EMBED_ON = "embed:on"
 PACKED = (".gz", ".bz2", ".xz")
 
 
@@ -77,6 +78,15 @@ def costs() -> dict[str, Cost]:
     found = json.loads((WORKFLOW.parent / "resources" / "job_costs.json").read_text(encoding="utf-8"))
     names = [field.name for field in fields(Cost)]
     return {stage: Cost(**{name: entry[name] for name in names}) for stage, entry in found["stages"].items()}
+
+
+def cost_of(stage: str) -> Cost:
+    """Cost of a stage; of one that was never measured, the largest of every coefficient."""
+    known = costs()
+    if stage in known:
+        return known[stage]
+    always = [cost for name, cost in known.items() if name != EMBED_ON]
+    return Cost(*(max(getattr(cost, field.name) for cost in always) for field in fields(Cost)))
 
 
 def cores(cost: Cost, load: Load) -> int:
