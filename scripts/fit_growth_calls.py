@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from gemforest.carveme_files import carveme_data
+from gemforest.config import load_config
 from gemforest.evaluation.calls import LEAST_PRIOR, MOST_PRIOR, expected_cut, logit
-from gemforest.evaluation.growth import Organism
+from gemforest.evaluation.growth import Organism, scores_without_model
 from gemforest.evaluation.kinship import (
     GenomeFacts,
     KinshipModel,
@@ -36,7 +37,9 @@ from gemforest.evaluation.kinship import (
     write_kinship,
 )
 from gemforest.evaluation.metrics import auc, brier, confusion, macro
-from gemforest.simulate.growth_score import common_compounds, growth_scores
+from gemforest.evaluation.project import Finished
+from gemforest.simulate.growth_score import common_compounds
+from gemforest.stage import Context
 from gemforest.store import Store
 
 BIOLOG = {
@@ -132,18 +135,17 @@ def write_biolog_labels(path: Path) -> None:
 
 def read_folder(out: Path, biolog: bool) -> Training:
     """What `gemforest evaluate growth` left; scores and facts are made anew from the hits."""
-    cache = out / "project" / "resources" / "cache"
+    config = load_config(out / "project" / "config" / "config.yaml")
+    context = Context((out / "project").resolve(), config, Store(out / "project" / "results"))
     with (out / "calls.tsv").open(encoding="utf-8") as handle:
         calls = list(csv.DictReader(handle, delimiter="\t"))
-    store = Store(out / "project" / "results")
     organisms: dict[str, Organism] = {}
     for org_id in sorted({row["org_id"] for row in calls}):
-        hits = store.read("hits", "0000", org_id)
-        universe = store.read("lineages", "0000", org_id)["universe"][0].as_py()
-        scored = growth_scores(universe, cache, hits, common_compounds())
-        scores = {compound: (score.score, score.weakest_links) for compound, score in scored.items()}
-        organisms[org_id] = Organism({}, scores, genome_facts(kinship_rules(cache), hits))
-        print(f"{org_id}: {universe}, {len(scores)} scores", file=sys.stderr)
+        finished = Finished(context, {}, {org_id: ("0000", org_id)}, {})
+        scores = scores_without_model(finished, org_id, common_compounds())
+        facts = genome_facts(kinship_rules(context.cache), context.store.read("hits", "0000", org_id))
+        organisms[org_id] = Organism({}, scores, facts)
+        print(f"{org_id}: {len(scores)} scores", file=sys.stderr)
     rows = []
     for row in calls:
         organism = organisms[row["org_id"]]
@@ -160,8 +162,8 @@ def read_folder(out: Path, biolog: bool) -> Training:
                 biolog,
             )
         )
-    facts = {org_id: organism.facts for org_id, organism in organisms.items()}
-    return Training(rows, {org_id: fact.log_odds for org_id, fact in facts.items() if fact is not None})
+    known = {org_id: organism.facts for org_id, organism in organisms.items()}
+    return Training(rows, {org_id: fact.log_odds for org_id, fact in known.items() if fact is not None})
 
 
 # -- prior and features ------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,10 +219,27 @@ def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Orga
                 if row["growth_score"] is not None
             }
         else:
-            scored = growth_scores("bacteria", cache, hits, {*common_compounds(), *compounds})
-            scores = {c: (score.score, score.weakest_links) for c, score in scored.items()}
+            scores = scores_without_model(finished, name, {*common_compounds(), *compounds})
         found[name] = Organism(screen, scores, genome_facts(kinship_rules(cache), hits))
     return found
+
+
+def scores_without_model(
+    finished: Finished, name: str, compounds: Iterable[str]
+) -> dict[str, tuple[float, tuple[str, ...]]]:
+    """Growth scores of an organism from its evidence; none where it has none."""
+    shard, genome_id = finished.reached[name]
+    store, cache = finished.context.store, finished.context.cache
+    if not store.table_path("reaction_scores", shard, genome_id).exists():
+        return {}
+    evidence = store.read("reaction_scores", shard, genome_id, ["reaction", "probability", "universe"])
+    if not evidence.num_rows:
+        return {}
+    known = zip(evidence["reaction"].to_pylist(), evidence["probability"].to_pylist(), strict=True)
+    probabilities = {reaction: p for reaction, p in known if p is not None}
+    hits = store.read("hits", shard, genome_id, ["target", "identity_percent"])
+    scored = growth_scores(evidence["universe"][0].as_py(), cache, probabilities, hits, compounds)
+    return {c: (score.score, score.weakest_links) for c, score in scored.items()}
 
 
 def judge(
