@@ -7,6 +7,8 @@ programme, so a short list and not the only one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import csc_array, hstack
 
@@ -75,9 +77,8 @@ def mending(network: Network, min_growth: float) -> list[str]:
     return [network.reactions[closed[j]].removeprefix("EX_").removesuffix("_e") for j in taken]
 
 
-def in_words(network: Network, min_growth: float) -> str:
+def in_words(missing: Sequence[str], helping: Sequence[str]) -> str:
     """One sentence for the ledger: the precursors that cannot be made, and the compounds that would mend it."""
-    missing, helping = unmakeable(network), mending(network, min_growth)
     parts = [f"cannot make {_some(missing)}" if missing else "makes every precursor, but not all of them at once"]
     parts.append(
         f"{_some(helping)} in the medium would mend it" if helping else "no compound in the medium would mend it"
@@ -85,6 +86,6 @@ def in_words(network: Network, min_growth: float) -> str:
     return "; ".join(parts)
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
