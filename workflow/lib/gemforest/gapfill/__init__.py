@@ -52,7 +52,7 @@ Directions = tuple[tuple[str, int], ...]
 
 def process(task: Task) -> Products:
     """Fill the draft for its media."""
-    filling = _Filling(task)
+    filling = Filling(task)
     names = task.row["medium"].split(";")
     if task.parameters["gapfill.enabled"]:
         for name in names:
@@ -195,7 +195,7 @@ class _Addition:
     frequency: float | None = None
 
 
-class _Filling:
+class Filling:
     """A draft that grows medium by medium."""
 
     def __init__(self, task: Task) -> None:
