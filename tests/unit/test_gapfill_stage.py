@@ -137,6 +137,8 @@ def test_growth_on_vitamins_alone_does_not_count(tmp_path: Path) -> None:
     assert row["carbon_sources"] == ["glc__D"]
     assert row["growth_per_h"] - row["growth_without_carbon_per_h"] >= 0.05 * (1 - 1e-6)
     assert row["flags"] == ["grows_without_carbon"]
+    # A draft without either eats sugar, though thiamine is the shorter way.
+    assert set(additions(fill(tmp_path, WORLD, ["GLCt", "GLC", "EAT"], "sugar"))) == {"GLCt", "GLC"}
 
 
 def test_a_medium_without_a_carbon_source_is_refused(tmp_path: Path) -> None:
@@ -161,6 +163,14 @@ def test_what_the_whole_universe_cannot_do_is_told_with_what_would_mend_it(tmp_p
     assert told.value.reason is Reason.INFEASIBLE_MEDIUM
     assert "no carbon source" not in told.value.detail
     assert "cannot make x_c; " in told.value.detail and "in the medium would mend it" in told.value.detail
+
+
+def test_a_fill_above_the_limit_stops_the_genome_with_what_it_cannot_make(tmp_path: Path) -> None:
+    with pytest.raises(GenomeError) as told:
+        fill(tmp_path, WORLD, ["GLCt", "GLC", "EAT"], "sugar", max_fill=1)
+    assert told.value.reason is Reason.FILL_TOO_LARGE
+    assert "2 additions for sugar, gapfill.max_fill is 1; the draft cannot make x_c" in told.value.detail
+    assert set(additions(fill(tmp_path, WORLD, ["GLCt", "GLC", "EAT"], "sugar", max_fill=2))) == {"GLCt", "GLC"}
 
 
 SHARED = WORLD | {

@@ -31,7 +31,7 @@ from gemforest.gapfill.costs import (
     uphill,
 )
 from gemforest.gapfill.diagnosis import in_words, unmakeable
-from gemforest.gapfill.filling import Infeasible, cheapest_fills
+from gemforest.gapfill.filling import Infeasible, TooLarge, cheapest_fills
 from gemforest.gapfill.guards import VITAMINS, carbon_sources, oxidases, oxygen_consumption, uptake_route
 from gemforest.gapfill.reach import universe_reach
 from gemforest.ledger import Reason
@@ -44,6 +44,8 @@ from gemforest.tables import TABLES
 from gemforest.universe import Universe, load_universe, subnetwork, universe_sbml
 
 MOST_CANDIDATES = 5
+VITAMINS_PER_GROWTH = 0.02
+"""Uptake of each vitamin while a fill is looked for, mmol gDW^-1 per growth aimed at: ten times what biomass holds."""
 _COUNTING_ROUNDS = 4
 _ENOUGH = 1.0 - 1e-6
 
@@ -94,6 +96,7 @@ def fill_with_highs(
     closed: Directions = (),
     surcharge: float = 0.0,
     ensemble: tuple[int, float] = (1, 0.0),
+    most: int | None = None,
 ) -> list[Way]:
     """The cheapest additions without leaks, cheapest first.
 
@@ -109,11 +112,15 @@ def fill_with_highs(
         What an uphill direction costs on top.
     ensemble
         Fills at most, and the share of the least cost by which they may be dearer.
+    most
+        Reactions at most.
 
     Raises
     ------
     Infeasible
         Growth stays below `min_growth` on a medium with the whole universe added.
+    TooLarge
+        More than `most` reactions are needed.
     """
     against = uphill(universe.network, reaction_energies()) if surcharge else {}
     limits = []
@@ -124,7 +131,7 @@ def fill_with_highs(
     names = universe.network.reactions
     split = split_columns(universe.network, present, against)
     ways = []
-    for found in cheapest_fills(problem, *ensemble):
+    for found in cheapest_fills(problem, *ensemble, most=most):
         columns = [(j, False) if j < len(names) else (split[j - len(names)], True) for j in found.added]
         steep = {names[j] for j, second in columns if second or (j in against and j not in split)}
         reactions = tuple(sorted({names[j] for j, _ in columns}))
@@ -258,10 +265,11 @@ class Filling:
             return
         if self.exact:
             self._refuse_hopeless(lacking)
-            ways = self._search(lacking, max(rates[medium][1] for medium in lacking))
+            ways = self._search(lacking)
         else:
             ways = [self._carveme(network, lacking[0])]
-        self._refuse_too_large(ways[0], lacking, network)
+        if len(ways[0].reactions) > self.task.parameters["gapfill.max_fill"]:
+            raise self._too_large(str(len(ways[0].reactions)), lacking)
         for medium in lacking:
             self.ways[medium] = ways
         needed_by = self._needed_by(ways[0], lacking)
@@ -288,10 +296,12 @@ class Filling:
                 words = in_words(reach.missing, reach.mending)
                 raise GenomeError(Reason.INFEASIBLE_MEDIUM, f"on {medium} even the whole universe {words}")
 
-    def _search(self, media: list[str], on_nothing: float) -> list[Way]:
-        """The cheapest ways to growth that counts on these media; `on_nothing` is growth without carbon sources."""
+    def _search(self, media: list[str]) -> list[Way]:
+        """The cheapest ways to growth that counts on these media."""
         network = self.universe.network
-        bounds = [exchange_bounds(network, self.uptakes(medium), self.uptake) for medium in media]
+        offers = {medium: self._no_food_from_vitamins(medium) for medium in media}
+        bounds = [exchange_bounds(network, offers[medium], self.uptake) for medium in media]
+        on_nothing = max(counted_growth(self.model(), offers[medium], self.uptake)[1] for medium in media)
         size = self.task.parameters["gapfill.ensemble_size"]
         ensemble = (size, self.task.parameters["gapfill.ensemble_within"])
         present = frozenset({*self.draft.reactions, *self.added})
@@ -306,7 +316,10 @@ class Filling:
                     self.closed + self.breathless,
                     self.prices.against_energy,
                     ensemble,
+                    self.task.parameters["gapfill.max_fill"],
                 )
+            except TooLarge as error:
+                raise self._too_large(f"at least {error.least}", media) from error
             except Infeasible as error:
                 raise GenomeError(Reason.INFEASIBLE_MEDIUM, self._why_not(media[error.medium], on_nothing)) from error
             rates = [[self.counted(self.model(way.reactions), medium) for medium in media] for way in ways]
@@ -315,6 +328,16 @@ class Filling:
                 return [way for way, counted in zip(ways, counts, strict=True) if counted]
             on_nothing = max(without for _, without in rates[0])
         raise GenomeError(Reason.INFEASIBLE_MEDIUM, self._why_not(media[0], on_nothing))
+
+    def _no_food_from_vitamins(self, medium: str) -> dict[str, float] | None:
+        """The medium as a fill is looked for: with vitamins in traces, unless they are the carbon source."""
+        uptakes = self.uptakes(medium)
+        if uptakes is None:
+            return None
+        spared = VITAMINS.difference(carbon_sources(self.universe.network, uptakes))
+        return {
+            c: min(limit, VITAMINS_PER_GROWTH * self.least) if c in spared else limit for c, limit in uptakes.items()
+        }
 
     def _why_not(self, medium: str, on_nothing: float) -> str:
         """Why no fill helps on a medium that the whole universe grows on."""
@@ -336,15 +359,13 @@ class Filling:
         cost = sum(self.costs[r] for r in found)
         return Way(found, frozenset(), cost, float("nan"), "")
 
-    def _refuse_too_large(self, way: Way, media: Sequence[str], network: Network) -> None:
-        most = self.task.parameters["gapfill.max_fill"]
-        if len(way.reactions) > most:
-            missing = unmakeable(self._on(network, media[0]))
-            raise GenomeError(
-                Reason.FILL_TOO_LARGE,
-                f"{len(way.reactions)} additions for {' and '.join(media)}, gapfill.max_fill is {most}; the draft "
-                f"cannot make {', '.join(missing[:10])}",
-            )
+    def _too_large(self, count: str, media: Sequence[str]) -> GenomeError:
+        missing = unmakeable(self._on(self.model(), media[0]))
+        return GenomeError(
+            Reason.FILL_TOO_LARGE,
+            f"{count} additions for {' and '.join(media)}, gapfill.max_fill is "
+            f"{self.task.parameters['gapfill.max_fill']}; the draft cannot make {', '.join(missing[:10])}",
+        )
 
     def _needed_by(self, way: Way, media: list[str]) -> dict[str, list[str]]:
         """Each addition to the media of a joint fill on which growth is lost without it."""

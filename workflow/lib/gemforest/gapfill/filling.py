@@ -26,6 +26,7 @@ from gemforest.lp import LinearProgram, Settings, Status
 
 ROUNDS = 4
 DRAWS = 8
+NODES = 200
 _DELTA = 1e-3
 _TOUCHED = 1e-9
 _ENOUGH = 1.0 - 1e-6
@@ -73,6 +74,14 @@ class Fill:
     limit_fired: str
 
 
+class TooLarge(Exception):
+    """Every fill holds more reactions than are allowed; `least` is what disjoint cuts prove."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(least)
+        self.least = least
+
+
 class Infeasible(Exception):
     """No addition gives growth on a medium (its index)."""
 
@@ -92,7 +101,9 @@ def cheapest_fill(problem: Problem, most_cuts: int = 400) -> Fill:
     return cheapest_fills(problem, 1, 0.0, most_cuts)[0]
 
 
-def cheapest_fills(problem: Problem, count: int, within: float, most_cuts: int = 400) -> list[Fill]:
+def cheapest_fills(
+    problem: Problem, count: int, within: float, most_cuts: int = 400, most: int | None = None
+) -> list[Fill]:
     """The cheapest additions and the next ones, each without a reaction to spare, cheapest first.
 
     Parameters
@@ -101,14 +112,20 @@ def cheapest_fills(problem: Problem, count: int, within: float, most_cuts: int =
         Fills at most.
     within
         Share of the least cost by which a later one may be dearer.
+    most
+        Reactions at most; None for any number.
 
     Raises
     ------
     Infeasible
         Growth stays below `min_growth` with every candidate added.
+    TooLarge
+        More than `most` reactions are needed, which is proven before the long search for the cheapest begins.
     """
     touched = _touched(problem)
     search = _Search(problem, touched, most_cuts)
+    if most is not None and len(search.cuts) > most:
+        raise TooLarge(len(search.cuts))
     fills = [search.next()]
     while len(fills) < count and fills[0].added:
         search.forbidden.append(frozenset(fills[-1].added))
@@ -143,18 +160,18 @@ class _Search:
 
     def next(self) -> Fill:
         """The cheapest fill that contains no forbidden one."""
-        exact = True
-        chosen, bound = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
+        fired = ""
+        chosen, bound, exact = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
         while (cut := _cut(self.growers, chosen)) is not None:
             if len(self.cuts) >= self.most_cuts:
-                exact = False
+                fired = "cuts"
                 chosen |= cut
                 continue
             self.cuts.append(cut)
-            chosen, bound = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
+            chosen, bound, exact = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
         added = _necessary(self.growers, chosen, self.costs)
         cost = float(self.costs[list(added)].sum()) if added else 0.0
-        return Fill(added, cost, bound, len(self.cuts), "" if exact else "cuts")
+        return Fill(added, cost, bound, len(self.cuts), fired or ("" if exact else "nodes"))
 
 
 def _touched(problem: Problem) -> np.ndarray:
@@ -267,11 +284,11 @@ def _minimal(grower: _Grower, cut: frozenset[int]) -> frozenset[int]:
 
 def _cheapest_hitting(
     cuts: Sequence[frozenset[int]], costs: np.ndarray, forbidden: Sequence[frozenset[int]] = ()
-) -> tuple[frozenset[int], float]:
-    """The cheapest set that meets every cut and holds no forbidden set, and the bound proven for it."""
+) -> tuple[frozenset[int], float, bool]:
+    """The cheapest set that meets every cut and holds no forbidden set, the bound proven, whether it is surely so."""
     members = sorted({j for cut in cuts for j in cut})
     if not members:
-        return frozenset(), 0.0
+        return frozenset(), 0.0, True
     index = {j: k for k, j in enumerate(members)}
     # a forbidden set that the cuts do not all know cannot be held
     rows_of = [*cuts, *(fill for fill in forbidden if fill <= index.keys())]
@@ -280,7 +297,7 @@ def _cheapest_hitting(
     matrix = csc_array((np.ones(len(rows)), (rows, columns)), shape=(len(rows_of), len(members)))
     least = np.array([1.0] * len(cuts) + [0.0] * (len(rows_of) - len(cuts)))
     most = np.array([np.inf] * len(cuts) + [len(fill) - 1.0 for fill in rows_of[len(cuts) :]])
-    settings = Settings(relative_gap=0.0, node_limit=5000)
+    settings = Settings(relative_gap=0.0, node_limit=NODES)
     n = len(members)
     program = LinearProgram(
         matrix, np.zeros(n), np.ones(n), least, most, costs=costs[members], integer=np.arange(n), settings=settings
@@ -290,7 +307,8 @@ def _cheapest_hitting(
         raise _Exhausted
     if solution.values is None:
         raise ArithmeticError(f"the choice of additions ended with {solution.status}")
-    return frozenset(members[k] for k in np.flatnonzero(solution.values > 0.5)), solution.bound
+    chosen = frozenset(members[k] for k in np.flatnonzero(solution.values > 0.5))
+    return chosen, solution.bound, solution.is_optimal
 
 
 def _necessary(growers: Sequence[_Grower], chosen: frozenset[int], costs: np.ndarray) -> tuple[int, ...]:
