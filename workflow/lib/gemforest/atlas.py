@@ -21,8 +21,8 @@ from gemforest.stage import Context
 from gemforest.stages import all_stages
 from gemforest.store import Store, atomic, write_parquet
 from gemforest.tables import LEDGER, TABLES
+from gemforest.views import LEDGER_TABLE, create_views
 
-LEDGER_TABLE = "ledger"
 # Below this many genomes a share of failures says nothing about the run.
 FEWEST_GENOMES_JUDGED = 20
 
@@ -114,7 +114,7 @@ def finish(context: Context, partial: bool = False) -> Counter[str]:
     if partial:
         for shard in shards:
             gather_shard(context, shard, partial=True)
-    _write_views(store, [table for stage in all_stages() for table in stage.writes] + [LEDGER_TABLE])
+    _write_views(store)
     ends = genome_ends(context, shards)
     failed = ends.total() - ends[Outcome.OK]
     limit = context.config["max_failed_fraction"]
@@ -143,8 +143,8 @@ def genome_ends(context: Context, shards: Iterable[str]) -> Counter[str]:
     return ends
 
 
-def _write_views(store: Store, tables: Iterable[str]) -> None:
-    """A DuckDB file with one view per table over its parts.
+def _write_views(store: Store) -> None:
+    """A DuckDB file with the views over the parts.
 
     Paths are absolute, because DuckDB takes relative ones from the reader's folder; `gemforest atlas` after a move.
     """
@@ -154,9 +154,4 @@ def _write_views(store: Store, tables: Iterable[str]) -> None:
     with atomic(folder / "atlas.duckdb") as temporary:
         temporary.unlink()
         with duckdb.connect(str(temporary)) as database:
-            for table in tables:
-                if any((folder / table).glob("shard=*.parquet")):
-                    # hive_partitioning off: `shard=0007.parquet` is a file name, and shard is a column already.
-                    parts = str(folder / table / "shard=*.parquet").replace("'", "''")
-                    source = f"read_parquet('{parts}', hive_partitioning = false)"
-                    database.execute(f"CREATE VIEW {table} AS SELECT * FROM {source}")  # noqa: S608 (names are ours)
+            create_views(database, folder)
