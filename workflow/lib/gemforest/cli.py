@@ -265,7 +265,7 @@ def _stage(parsed: argparse.Namespace) -> int:
 
 
 def _atlas(parsed: argparse.Namespace) -> int:
-    from gemforest.atlas import TooManyFailed, finish, gather_shard
+    from gemforest.atlas import TooManyFailed, finish, gather_shard, same_genomes
 
     context = _context(parsed)
     if parsed.shard:
@@ -278,6 +278,10 @@ def _atlas(parsed: argparse.Namespace) -> int:
         print(f"gemforest: {error}", file=sys.stderr)
         return 1
     print(f"atlas: {ends.total()} genomes, {ends['ok']} through every stage", file=sys.stderr)
+    for group in same_genomes(context):
+        print(
+            f"atlas: {' and '.join(group)} come from the same file and count as {len(group)} genomes", file=sys.stderr
+        )
     return 0
 
 
