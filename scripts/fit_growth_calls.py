@@ -65,14 +65,14 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Labelled:
-    """One row of a table of calls; `score` as `Organism.relative_score` gives it, `raw` the growth score itself."""
+    """One row of a table of calls; `score` and `standing` as `Organism` gives them."""
 
     org_id: str
     compound: str
     growth: bool
     fba: float
     score: float
-    raw: float
+    standing: float
     biolog: bool
 
 
@@ -150,7 +150,7 @@ def read_folder(out: Path, biolog: bool) -> Training:
     for row in calls:
         organism = organisms[row["org_id"]]
         score = organism.relative_score(row["bigg_id"])
-        raw = organism.scores.get(row["bigg_id"], (np.nan, ()))[0]
+        standing = organism.standing(row["bigg_id"])
         rows.append(
             Labelled(
                 row["org_id"],
@@ -158,7 +158,7 @@ def read_folder(out: Path, biolog: bool) -> Training:
                 row["growth"] == "1",
                 float(row["fba"]),
                 np.nan if score is None else score,
-                raw,
+                np.nan if standing is None else standing,
                 biolog,
             )
         )
@@ -215,7 +215,7 @@ def features(rows: Sequence[Labelled], log_odds: np.ndarray, others: Training) -
         "prior": np.array(prior),
         "fba": np.array([row.fba for row in rows]),
         "score": np.array([row.score for row in rows]),
-        "raw": np.array([row.raw for row in rows]),
+        "standing": np.array([row.standing for row in rows]),
     }
 
 
@@ -244,7 +244,7 @@ def fit(training: Training) -> tuple[dict[str, Any], KinshipModel]:
         matrix = np.stack([joined[name][known] for name in names], axis=1)
         found = logistic(matrix, growth[known], weights[known])
         fitted["weights"][basis] = {name: round(float(w), 6) for name, w in zip(names, found, strict=True)}
-    fitted["score_cut"] = best_cut(np.nan_to_num(joined["raw"], nan=-1e9), growth > 0.5, weights)
+    fitted["score_cut"] = best_cut(np.nan_to_num(joined["standing"], nan=-1e9), growth > 0.5, weights)
     return fitted | {"counts": counts, "rate": round(rate, 6), "strength": STRENGTH}, kinship
 
 
@@ -285,12 +285,12 @@ def leave_one_out(training: Training) -> dict[str, Any]:
         truth = np.array([row.growth for row in own])
         counts, rate = count(others.rows)
         shares = [float(np.divide(*counts.get(row.compound, (rate, 1.0)))) for row in own]
-        raw = np.nan_to_num(held["raw"], nan=-1e9)
+        standing = np.nan_to_num(held["standing"], nan=-1e9)
         measured = {
             "mcc_fba": confusion(truth, held["fba"] > 0).mcc,
             "mcc_majority": confusion(truth, [share >= 0.5 for share in shares]).mcc,
-            "mcc_score": confusion(truth, raw >= fitted["score_cut"]).mcc,
-            "auc_score": auc(truth, raw),
+            "mcc_score": confusion(truth, standing >= fitted["score_cut"]).mcc,
+            "auc_score": auc(truth, standing),
         }
         for basis in FEATURES:
             p = predicted(fitted, basis, held)

@@ -49,6 +49,7 @@ class Row:
     answer: str
     growth_per_h: float
     score: float
+    standing: float
     weakest_links: tuple[str, ...]
     probability: float
     prior: float
@@ -190,13 +191,18 @@ class Organism:
     scores: Mapping[str, tuple[float, tuple[str, ...]]]
     facts: GenomeFacts | None
 
-    def relative_score(self, compound: str) -> float | None:
-        """Score as `calls.py` takes it; None without a score."""
-        if self.facts is None or compound not in self.scores:
+    def standing(self, compound: str) -> float | None:
+        """Minus the root of minus the score, less the genome's mean of that; None without a score."""
+        if compound not in self.scores:
             return None
         roots = {c: -math.sqrt(max(0.0, -score)) for c, (score, _) in self.scores.items()}
         mean = float(np.mean([roots[c] for c in roots if c in common_compounds()] or [0.0]))
-        return (roots[compound] - mean) * self.facts.coverage
+        return roots[compound] - mean
+
+    def relative_score(self, compound: str) -> float | None:
+        """Standing as far as databases cover the genome, as `calls.py` takes it; None without a score."""
+        standing = self.standing(compound)
+        return None if self.facts is None or standing is None else standing * self.facts.coverage
 
 
 def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Organism]:
@@ -292,6 +298,7 @@ def _row(label: GrowthLabel, organism: Organism, reason: tuple[str, str] | None,
         answer=answer,
         growth_per_h=_float(said.get("growth_per_h")),
         score=score,
+        standing=_float(organism.standing(label.bigg_id)),
         weakest_links=links,
         probability=call.probability,
         prior=call.prior,
@@ -346,7 +353,7 @@ def summarise(rows: Sequence[Row], reasons: Mapping[str, tuple[str, str]]) -> di
             "growth_labels": sum(truth),
             **default.as_record(),
             "fba": fba.as_record(),
-            "score": confusion(truth, [value >= score_cut for value in scores]).as_record(),
+            "score": confusion(truth, [row.standing >= score_cut for row in own]).as_record(),
             "auc_score": number(auc(truth, scores)),
             "auc": number(auc(truth, [row.probability for row in own])),
             "brier": number(brier(truth, [row.probability for row in own])),
