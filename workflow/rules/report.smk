@@ -2,7 +2,11 @@ rule report:
     input:
         f"{forest.root}/atlas/atlas.duckdb",
     output:
-        f"{forest.root}/report/index.html",
+        report(
+            f"{forest.root}/report/index.html",
+            category="report",
+            caption="../report/caption.rst",
+        ),
     log:
         "logs/report.log",
     conda:
@@ -10,4 +14,4 @@ rule report:
     params:
         config=forest.config_path,
     shell:
-        "gemforest report --config {params.config} 2> {log}"
+        "gemforest report --cores {threads} --config {params.config} 2> {log}"

@@ -1,13 +1,14 @@
 """One genome: everything its page shows, as compact JSON made from its rows of the atlas.
 
-Reactions are places in the report's list of reactions, so that ids and names are written once per report. What a stage
-did not write is left out, and the page says so.
+A shard is worked on by itself, so that shards are done side by side and again only where their parts have changed.
+Reactions are places in a list of the shard's. What a stage did not write is left out, and the page says so.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gemforest.ledger import LedgerRow
+from gemforest.report.page import pack
 from gemforest.report.parts import Genomes, Parts, by_genome, significant
-from gemforest.store import MODEL_FOLDERS
+from gemforest.report.runfacts import by_genome_id, read_rows
+from gemforest.store import MODEL_FOLDERS, Store, digest
 from gemforest.tables import TABLES
 
 MOST_CONFLICTS = 200
@@ -43,26 +46,63 @@ READ = {
     "fva": ["genome_id", "condition", "reaction", "fraction", "minimum", "maximum", "loopless"],
     "ec_fva": ["genome_id", "condition", "reaction", "fraction", "minimum", "maximum"],
     "knockouts": ["genome_id", "kind", "target", "medium", "condition", "growth_ratio", "essential"],
-    "screens": None,
+    "screens": [
+        "genome_id",
+        "screen",
+        "condition",
+        "compound",
+        "answer",
+        "growth_per_h",
+        "flux",
+        "growth_score",
+        "weakest_links",
+    ],
     "kcats": ["genome_id", "tier", "log10_kcat"],
     "dark_enzymes": ["genome_id", "gene_id", "neighbour", "distance", "reaction", "probability"],
     "proteins": ["genome_id", "gene_id", "description"],
 }
 
 
-def shard_details(
+# Raised by hand whenever the details of the same parts are written in another way.
+FORM = 1
+
+
+def shard_blocks(root: Path, shard: str) -> dict[str, str]:
+    """Packed blocks of a shard: `reactions@SHARD`, and `genome/ID` of each of its genomes."""
+    parts = Parts(Store(root), (shard,))
+    genomes = parts.genomes()
+    model = parts.read("model_reactions", shard, ["reaction"])
+    reactions = sorted(pc.unique(model["reaction"]).to_pylist()) if model is not None else []
+    places = {name: place for place, name in enumerate(reactions)}
+    ledger = by_genome_id(read_rows(parts))
+    blocks = {f"reactions@{shard}": pack(reactions)}
+    for genome_id, details in _shard_details(parts, shard, genomes, places, ledger):
+        blocks[f"genome/{genome_id}"] = pack(details)
+    return blocks
+
+
+def shard_stamp(root: Path, shard: str) -> str:
+    """Changes whenever a part of the atlas that the shard's blocks are made of was written again."""
+    store = Store(root)
+    states = []
+    for name in ("ledger", *READ):
+        path = store.atlas_path(name, shard)
+        state = path.stat() if path.exists() else None
+        states.append([name, state and state.st_size, state and state.st_mtime_ns])
+    return digest([FORM, states])
+
+
+def _shard_details(
     parts: Parts,
     shard: str,
     genomes: Genomes,
     reactions: Mapping[str, int],
     ledger: Mapping[str, list[LedgerRow]],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(genome_id, details) of a shard's genomes; `reactions` gives places in the report's list."""
     tables = {name: by_genome(parts.read(name, shard, columns)) for name, columns in READ.items()}
     there = {name for name in READ if parts.store.atlas_path(name, shard).exists()}
     files = _Files(parts, shard)
-    for place in genomes.of_shard(shard):
-        genome_id = genomes.ids[place]
+    for place, genome_id in enumerate(genomes.ids):
         rows = {name: found[genome_id] for name, found in tables.items() if genome_id in found}
         details = {
             "tables": sorted(there),
@@ -200,14 +240,10 @@ def _calls(calls: pa.Table, descriptions: Mapping[str, str]) -> list[list[Any]]:
 
 
 def _model(rows: pa.Table, reactions: Mapping[str, int]) -> dict[str, Any]:
-    """Reactions as places in the report's list; letters: g with a gene rule, f gap-filled, n neither."""
-    places, letters = [], []
+    """Reactions as places in the shard's list; letters: g with a gene rule, f gap-filled, n neither."""
     columns = (rows[name].to_pylist() for name in ("reaction", "origin", "gpr"))
-    for reaction, origin, gpr in zip(*columns, strict=True):
-        if reaction in reactions:
-            places.append(reactions[reaction])
-            letters.append("f" if origin == "gapfill" else "g" if gpr else "n")
-    return {"reactions": places, "letters": "".join(letters)}
+    held = [(reactions[r], "f" if o == "gapfill" else "g" if gpr else "n") for r, o, gpr in zip(*columns, strict=True)]
+    return {"reactions": [place for place, _ in held], "letters": "".join(letter for _, letter in held)}
 
 
 def _gapfills(rows: pa.Table | None) -> list[list[Any]]:
@@ -289,10 +325,10 @@ def _knockouts(rows: pa.Table, descriptions: Mapping[str, str]) -> dict[str, Any
 def _screens(rows: pa.Table) -> dict[str, Any]:
     """Compounds that the model can exchange; of the others only how many."""
     columns = ("screen", "condition", "compound", "answer", "growth_per_h", "flux", "growth_score", "weakest_links")
-    outside = pc.equal(rows["answer"], "not_in_model")
+    listed = _listed(rows, columns)
     return {
-        "rows": _listed(rows.filter(pc.invert(outside)), columns),
-        "not_in_model": _counts(rows.filter(outside)["screen"]),
+        "rows": [row for row in listed if row[3] != "not_in_model"],
+        "not_in_model": dict(Counter(row[0] for row in listed if row[3] == "not_in_model")),
     }
 
 

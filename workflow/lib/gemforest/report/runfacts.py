@@ -72,12 +72,12 @@ REASON_MEND: dict[Reason, str] = {
 }
 
 
-def read_rows(context: Context, parts: Parts) -> list[LedgerRow]:
+def read_rows(parts: Parts) -> list[LedgerRow]:
     """All ledger rows, stage after stage: from the stages' ledgers, or where those are gone from the atlas's."""
     rows = []
     for stage in STAGE_NAMES:
         for shard in parts.shards:
-            path = context.store.ledger_path(stage, shard)
+            path = parts.store.ledger_path(stage, shard)
             if path.exists():
                 rows += read_ledger(path)
     if rows:

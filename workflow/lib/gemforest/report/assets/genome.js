@@ -25,9 +25,11 @@ gemforest.views.genome = (() => {
     return el("label", { class: "field" }, label, box, options);
   }
 
-  function details(core, id) {
-    const shard = core.shards[core.places.get(id)];
-    return gemforest.load(`genome/${id}`, `genomes/shard=${shard}.js`);
+  /** All about one genome; `ids` are the reactions that its places mean. */
+  async function details(core, id) {
+    const shard = core.shards[core.places.get(id)], file = `genomes/shard=${shard}.js`;
+    const [found, ids] = await Promise.all([gemforest.load(`genome/${id}`, file), gemforest.load(`reactions@${shard}`, file)]);
+    return { ...found, ids };
   }
 
   function absent(d, name, text) {
@@ -97,7 +99,7 @@ gemforest.views.genome = (() => {
     return table({
       caption: "Reactions added so that the genome grows", rows: d.gapfills, columns: [
         { key: "reaction", title: "reaction", kind: "id", value: (r) => r[0] },
-        { key: "name", title: "name", kind: "text", value: (r) => core.reaction_names[core.reactions.indexOf(r[0])] },
+        { key: "name", title: "name", kind: "text", value: (r) => core.nameOf(r[0]) },
         { key: "unblocks", title: "without it cannot be made", kind: "text", value: (r) => text(r[4]) },
         { key: "medium", title: "medium", kind: "category", value: (r) => r[1] },
         { key: "probability", title: "probability", kind: "number", value: (r) => r[2] },
@@ -131,11 +133,11 @@ gemforest.views.genome = (() => {
   function fluxes(core, d) {
     const solutions = [...(d.fba || []).map((f) => ({ ...f, label: `${f.condition} on ${f.medium}` })), ...(d.ec_fba || []).map((f) => ({ ...f, label: `${f.condition} on ${f.medium}, enzyme-constrained` }))];
     if (!solutions.length) return empty("No fluxes: the stage simulate has not finished this genome.");
-    const held = new Set((d.model ? d.model.reactions : []).map((place) => core.reactions[place]));
+    const held = new Set((d.model ? d.model.reactions : []).map((place) => d.ids[place]));
     const body = el("div");
     const show = (index) => {
       const s = solutions[index];
-      const fluxOf = new Map(s.reactions.map((place, i) => [core.reactions[place], s.fluxes[i]]));
+      const fluxOf = new Map(s.reactions.map((place, i) => [d.ids[place], s.fluxes[i]]));
       const ranked = s.exchanges.slice().sort((a, b) => a[1] - b[1]);
       body.replaceChildren(
         s.status === "optimal" ? el("p", { class: "lead" }, s.growth !== null ? `Growth ${fmt(s.growth)} h⁻¹. ` : "", "Thickness goes with the square root of the flux; arrows show its direction.") : el("p", { class: "note" }, `No flux in this condition: the linear programme is ${s.status}${s.status === "infeasible" ? ", the model cannot grow so" : ""}.`),
