@@ -30,12 +30,8 @@ NO_WIDTH = 1e-9
 NO_FLUX = 1e-9
 CONFLICTS = ("contradiction", "same_ec3", "multifunctional")
 
+ONE_ROW = ("genomes", "gene_sets", "lineages", "drafts", "summary")
 READ = {
-    "genomes": None,
-    "gene_sets": None,
-    "lineages": None,
-    "drafts": None,
-    "summary": None,
     "quality": None,
     "gene_reactions": ["genome_id", "gene_id", "reaction", "ec", "probability", "decision", "conflict", "evidence"],
     "draft_reactions": ["genome_id", "reaction", "in_draft", "why"],
@@ -85,7 +81,7 @@ def shard_stamp(root: Path, shard: str) -> str:
     """Changes whenever a part of the atlas that the shard's blocks are made of was written again."""
     store = Store(root)
     states = []
-    for name in ("ledger", *READ):
+    for name in ("ledger", *ONE_ROW, *READ):
         path = store.atlas_path(name, shard)
         state = path.stat() if path.exists() else None
         states.append([name, state and state.st_size, state and state.st_mtime_ns])
@@ -100,7 +96,8 @@ def _shard_details(
     ledger: Mapping[str, list[LedgerRow]],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     tables = {name: by_genome(parts.read(name, shard, columns)) for name, columns in READ.items()}
-    there = {name for name in READ if parts.store.atlas_path(name, shard).exists()}
+    single = {name: _single_rows(parts.read(name, shard)) for name in ONE_ROW}
+    there = {name for name in (*ONE_ROW, *READ) if parts.store.atlas_path(name, shard).exists()}
     files = _Files(parts, shard)
     for place, genome_id in enumerate(genomes.ids):
         rows = {name: found[genome_id] for name, found in tables.items() if genome_id in found}
@@ -110,14 +107,12 @@ def _shard_details(
             "files": files.of(genome_id),
             "sheet": {k: v for k, v in genomes.rows[place].items() if v and k not in ("fingerprint", "genome_id")},
         }
+        details |= {name: found[genome_id] for name, found in single.items() if genome_id in found}
         yield genome_id, details | _from_tables(rows, reactions)
 
 
 def _from_tables(rows: Mapping[str, pa.Table], reactions: Mapping[str, int]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in ("genomes", "gene_sets", "lineages", "drafts", "summary"):
-        if name in rows:
-            found[name] = _one_row(rows[name])
     descriptions = _descriptions(rows.get("proteins"))
     if "quality" in rows:
         columns = ("measure", "value", "unit", "flagged", "detail")
@@ -151,16 +146,20 @@ def _ledger(row: LedgerRow) -> list[Any]:
     return [row.stage, row.outcome, row.reason, row.detail, significant(row.seconds), significant(row.peak_mb, 4)]
 
 
-def _one_row(rows: pa.Table) -> dict[str, Any]:
-    row = rows.slice(0, 1).to_pylist()[0]
-    plain = {}
+def _single_rows(part: pa.Table | None) -> dict[str, dict[str, Any]]:
+    """Tables of one row per genome: what is known, by genome."""
+    return {row["genome_id"]: _known(row) for row in part.to_pylist()} if part is not None else {}
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    known = {}
     for name, value in row.items():
         if name in ("genome_id", "shard") or value is None or value == "":
             continue
-        if isinstance(value, float):
-            value = significant(value, 6)
-        plain[name] = dict(value) if name == "tags" else value
-    return plain
+        known[name] = significant(value, 6) if isinstance(value, float) else value
+    if "tags" in known:
+        known["tags"] = dict(known["tags"])
+    return known
 
 
 def _listed(rows: pa.Table, columns: tuple[str, ...]) -> list[list[Any]]:
