@@ -11,6 +11,7 @@ rule report:
         "logs/report.log",
     conda:
         "../../envs/native.yaml"
+    threads: 2
     params:
         config=forest.config_path,
     shell:

@@ -152,7 +152,7 @@ def _single_rows(part: pa.Table | None) -> dict[str, dict[str, Any]]:
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:
-    known = {}
+    known: dict[str, Any] = {}
     for name, value in row.items():
         if name in ("genome_id", "shard") or value is None or value == "":
             continue
