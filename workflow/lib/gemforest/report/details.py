@@ -54,13 +54,15 @@ READ = {
         "weakest_links",
     ],
     "kcats": ["genome_id", "tier", "log10_kcat"],
+    "ec_summary": None,
+    "ec_tuning": None,
     "dark_enzymes": ["genome_id", "gene_id", "neighbour", "distance", "reaction", "probability"],
     "proteins": ["genome_id", "gene_id", "description"],
 }
 
 
 # Raised by hand whenever the details of the same parts are written in another way.
-FORM = 1
+FORM = 2
 
 
 def shard_blocks(root: Path, shard: str) -> dict[str, str]:
@@ -115,8 +117,7 @@ def _from_tables(rows: Mapping[str, pa.Table], reactions: Mapping[str, int]) -> 
     found: dict[str, Any] = {}
     descriptions = _descriptions(rows.get("proteins"))
     if "quality" in rows:
-        columns = ("measure", "value", "unit", "flagged", "detail")
-        found["quality"] = _listed(rows["quality"], columns)
+        found["quality"] = _listed(rows["quality"], ("measure", "value", "unit", "flagged", "detail"))
     if "gene_reactions" in rows:
         found["evidence"] = _evidence(rows["gene_reactions"], descriptions)
     if "draft_reactions" in rows:
@@ -136,6 +137,11 @@ def _from_tables(rows: Mapping[str, pa.Table], reactions: Mapping[str, int]) -> 
         found["screens"] = _screens(rows["screens"])
     if "kcats" in rows:
         found["kcats"] = _kcats(rows["kcats"])
+    if "ec_summary" in rows:
+        found["ec_summary"] = _listed(rows["ec_summary"], ("measure", "value", "unit", "flagged", "detail"))
+    if "ec_tuning" in rows:
+        columns = ("what", "reaction", "direction", "before", "after", "method", "reason")
+        found["ec_tuning"] = _listed(rows["ec_tuning"], columns)
     if "dark_enzymes" in rows:
         columns = ("gene_id", "neighbour", "distance", "reaction", "probability")
         found["dark_enzymes"] = _listed(rows["dark_enzymes"].slice(0, MOST_CONFLICTS), columns)
@@ -334,7 +340,7 @@ def _screens(rows: pa.Table) -> dict[str, Any]:
 def _kcats(rows: pa.Table) -> list[list[Any]]:
     """Per tier: how many turnover numbers, and quartiles of their log10."""
     tiers = []
-    for tier in ("user", "measured", "predicted", "ec_class", "global"):
+    for tier in ("user", "measured", "predicted", "predicted_no_structure", "ec_class", "global"):
         values = rows.filter(pc.equal(rows["tier"], tier))["log10_kcat"].to_numpy()
         if len(values):
             tiers.append([tier, len(values), *[significant(q, 4) for q in np.quantile(values, [0.25, 0.5, 0.75])]])
