@@ -28,6 +28,7 @@ WIDTH_QUANTILES = 41
 # Below this a flux range is a point: the solver's tolerance.
 NO_WIDTH = 1e-9
 NO_FLUX = 1e-9
+TUNING = ("what", "reaction", "direction", "before", "after", "method", "reason")
 CONFLICTS = ("contradiction", "same_ec3", "multifunctional")
 
 ONE_ROW = ("genomes", "gene_sets", "lineages", "drafts", "summary")
@@ -140,8 +141,7 @@ def _from_tables(rows: Mapping[str, pa.Table], reactions: Mapping[str, int]) -> 
     if "ec_summary" in rows:
         found["ec_summary"] = _listed(rows["ec_summary"], ("measure", "value", "unit", "flagged", "detail"))
     if "ec_tuning" in rows:
-        columns = ("what", "reaction", "direction", "before", "after", "method", "reason")
-        found["ec_tuning"] = _listed(rows["ec_tuning"], columns)
+        found["ec_tuning"] = _listed(rows["ec_tuning"], TUNING)
     if "dark_enzymes" in rows:
         columns = ("gene_id", "neighbour", "distance", "reaction", "probability")
         found["dark_enzymes"] = _listed(rows["dark_enzymes"].slice(0, MOST_CONFLICTS), columns)
