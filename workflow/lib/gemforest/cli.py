@@ -27,6 +27,7 @@ STAGE_HELP = {
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",
+    "kinetics": "constrain models by what their enzymes weigh",
     "simulate": "growth and fluxes",
 }
 
@@ -89,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub = add(name, _stage, f"stage: {text}")
         sub.add_argument("--shard", required=True, help="shard of the plan, such as 0000")
         sub.add_argument("--cores", type=int, default=1)
+        sub.add_argument("--asked", default="", help="MB:MINUTES that the job was given, for the report of use")
     sub = add("atlas", _atlas, "gather the tables of a shard, or write the views over all shards")
     sub.add_argument("--shard", help="gather this shard's parts")
     sub.add_argument("--partial", action="store_true", help="take what there is")
@@ -103,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--stage", choices=list(STAGE_HELP), help="only failures at this stage")
     sub = add("status", _status, "what became of the genomes so far")
     sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--efficiency", action="store_true", help="what jobs asked for and used; also logs/efficiency.tsv")
     sub.add_argument("--watch", action="store_true", help="stay and renew the tables every two seconds")
     sub = add("sheet", _sheet, "write a sheet from a folder of genome files, recognised by what is in them")
     sub.add_argument("folder", type=Path, help="folder of genome files; subfolders are searched too")
@@ -163,6 +166,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
     sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    sub.add_argument("--faults", action="store_true", help="also say where each wrong answer of FBA comes from")
     for name, columns, text in (
         ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
         ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
@@ -174,6 +178,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
         sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
+    sub = add("reactions", _evaluate_reactions, "reactions of genes")
+    sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+    sub.add_argument(
+        "--labels", type=Path, required=True, help="TSV with the columns org_id, proteome, gene_id, reaction (BiGG ids)"
+    )
     sub = add("ec", _evaluate_ec, "EC numbers of proteins")
     sub.add_argument("--fasta", type=Path, required=True, help="proteins (FASTA, may be packed)")
     sub.add_argument("--labels", type=Path, required=True, help="TSV with the columns id, ec (several joined by ;)")
@@ -241,10 +250,12 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _stage(parsed: argparse.Namespace) -> int:
-    from gemforest.loop import run_shard
+    from gemforest.loop import Shard
     from gemforest.stages import stage
+    from gemforest.usage import run_and_note
 
-    outcomes = run_shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    job = Shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    outcomes = run_and_note(job, parsed.asked)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     print(f"{parsed.name} shard={parsed.shard}: {counts or 'no genomes'}", file=sys.stderr)
     return 0
@@ -306,6 +317,13 @@ def _status(parsed: argparse.Namespace) -> int:
     from gemforest.status import read_status, show
 
     context, console = _context(parsed), _console()
+    if parsed.efficiency:
+        from gemforest.efficiency import efficiency_table, read_efficiency, write_efficiency
+
+        rows = read_efficiency(context.project)
+        console.print(efficiency_table(rows))
+        console.print(f"written to {write_efficiency(context.project, rows)}")
+        return 0
     if parsed.json:
         print(read_status(context).to_json())
         return 0
@@ -445,6 +463,7 @@ def _evaluate_growth(parsed: argparse.Namespace) -> int:
         cores=parsed.cores,
         media=parsed.media,
         cache=Path("resources") / "cache",
+        faults=parsed.faults,
     )
     shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
     print("\n".join(f"{name}\t{record[name]}" for name in shown))
@@ -473,6 +492,17 @@ def _evaluate_answers(parsed: argparse.Namespace) -> int:
     for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / f"{question.name}.json")
+    return 0
+
+
+def _evaluate_reactions(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.reactions import evaluate_reactions
+
+    cache = Path("resources") / "cache"
+    record = evaluate_reactions(parsed.proteomes, parsed.labels, parsed.out, parsed.cores, cache)
+    for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "reactions.json")
     return 0
 
 

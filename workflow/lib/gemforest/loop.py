@@ -59,6 +59,7 @@ class Shard:
     cores: int
     rows: dict[str, LedgerRow] = field(default_factory=dict)
     total: int = 0
+    worked: tuple[str, ...] = ()
 
     def run(self) -> Counter[Outcome]:
         """Bring every genome of the shard up to date and write the ledger; the count of outcomes."""
@@ -75,6 +76,7 @@ class Shard:
 
     def _bring_up_to_date(self) -> None:
         tasks = self._pending()
+        self.worked = tuple(task.genome_id for task in tasks)
         progress = Progress(self)
         if tasks:
             progress.write(force=True)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gemforest.check import check, sweep
+from gemforest.efficiency import read_efficiency, write_efficiency
 from gemforest.errors import InputError
 from gemforest.plan import mend_plan, plan_folder
 from gemforest.runlock import MARK, WAIT, RunLock, read_holder
@@ -95,7 +97,10 @@ def lock_path(context: Context) -> Path:
 
 
 def _command(context: Context, profile: Path, cores: int) -> list[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", str(profile)]
+    # Where jobs are submitted, `--cores` would cut down the cores of each of them; the machine's own are local cores.
+    remote = "executor" in yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    ours = "--local-cores" if remote else "--cores"
+    command = [sys.executable, "-m", "snakemake", ours, str(cores), "--workflow-profile", str(profile)]
     return [*command, "--directory", str(context.project)]
 
 
@@ -192,6 +197,7 @@ def _tell(context: Context, console: Console) -> None:
     table = genome_table(context, GENOMES_SHOWN)
     console.print(table)
     show(context, console)
+    write_efficiency(context.project, read_efficiency(context.project))
     console.print(f"Tables, models and the report are in {context.store.root}; report: report/index.html")
 
 
