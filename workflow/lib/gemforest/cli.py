@@ -113,8 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
-    sub = add("media", _media, "check: which compounds of the media a universe cannot take up")
-    sub.add_argument("what", choices=["check"])
+    sub = add("media", _media, "check: what of the media a universe cannot take up; import: take over others' media")
+    sub.add_argument("what", choices=["check", "import"])
+    sub.add_argument("file", nargs="?", type=Path, help="import: CarveMe's table of media, or cobrapy's medium as JSON")
+    sub.add_argument("--name", default="", help="import: name of the medium")
     sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
@@ -122,9 +124,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
+    sub = add("explain", _explain, "why a reaction is in a model or is not; a gene; or growth on a medium")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("reaction", nargs="?", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("--medium", help="why the genome grows on this medium or does not, and what was filled for it")
     sub = add("query", _query, "ask the atlas in SQL, or a ready question")
     sub.add_argument("sql", nargs="?", help="one SELECT over the views")
     sub.add_argument("--list", action="store_true", help="the ready questions")
@@ -367,15 +370,30 @@ def _init(parsed: argparse.Namespace) -> int:
 
 def _media(parsed: argparse.Namespace) -> int:
     from gemforest.media import read_media
-    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds
+    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds, uncapped_metals
     from gemforest.sheet import UNIVERSES
 
     context = _context(parsed)
+    if parsed.what == "import":
+        return _import_media(parsed, context.project / context.config["media"])
     universes = [name for name in UNIVERSES if name != "auto"]
-    found = lacking_compounds(
-        read_media(context.project / context.config["media"]), exchanged_compounds(universes, context.cache)
-    )
-    print(as_text(found, universes))
+    media = read_media(context.project / context.config["media"])
+    found = lacking_compounds(media, exchanged_compounds(universes, context.cache))
+    print("\n".join([*uncapped_metals(media), as_text(found, universes)]))
+    return 0
+
+
+def _import_media(parsed: argparse.Namespace, table: Path) -> int:
+    from gemforest.errors import InputError
+    from gemforest.mediaimport import add_to_table, read_foreign
+
+    if parsed.file is None:
+        raise InputError("media import: name the file; see `gemforest media --help`")
+    found = read_foreign(parsed.file, parsed.name)
+    rows = add_to_table(found, table)
+    for medium, metal, limit in found.capped:
+        print(f"{medium}\t{metal}: {limit:g} capped at 0.1, or the metal is food")
+    print(f"{rows} rows for {', '.join(found.media)} added to {table}; `gemforest media check` says what they lack")
     return 0
 
 
@@ -411,8 +429,16 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
     from gemforest.explain_gene import explain_any
 
+    if parsed.medium:
+        from gemforest.explain_medium import explain_medium
+
+        print(explain_medium(_context(parsed), parsed.genome, parsed.medium))
+        return 0
+    if parsed.reaction is None:
+        raise InputError("explain: name a reaction, a gene, or a medium with --medium")
     print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
     return 0
 
