@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
         sub.add_argument("--profile", default="local", help="local, slurm, or a folder with config.yaml")
         sub.add_argument(
-            "--orphans", choices=["wait", "cancel"], default="wait", help="SLURM jobs that a dead run left at work"
+            "--orphans", choices=["wait", "cancel"], default="wait", help="jobs that a dead run left at work"
         )
         sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
     sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
