@@ -45,6 +45,7 @@ from gemforest.kinetics.ecmodel import PoolProgram
 from gemforest.kinetics.predictor import ec_means, load_predictor
 from gemforest.kinetics.readers import read_kcats
 from gemforest.kinetics.sources import Genome, Kcats, Knowledge, find_kcats
+from gemforest.kinetics.structures import read_structures
 from gemforest.lp import Status
 from gemforest.models import Network, read_sbml
 from gemforest.sequences import molecular_masses, normalise, seq_key
@@ -126,7 +127,9 @@ def autopacmen(setting: Setting, network: Network, enzymes: Enzymes) -> np.ndarr
 def predicted(folder: Path | None) -> Kcats:
     """Kcats of the shipped predictor (or another folder's) for iJO1366."""
     network, enzymes = ijo1366()
-    return find_kcats(network, enzymes, genome(), Knowledge(classes=ec_means(folder), predictor=load_predictor(folder)))
+    structures = {metabolite: found.smiles for metabolite, found in read_structures().items()}
+    known = Knowledge(classes=ec_means(folder), predictor=load_predictor(folder), structures=structures)
+    return find_kcats(network, enzymes, genome(), known)
 
 
 def sources(setting: Setting) -> dict[str, np.ndarray]:
