@@ -194,6 +194,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--exclude-self", action="store_true", help="leave out reference entries with a query's accession or sequence"
     )
 
+    sub = add("kcat", _evaluate_kcat, "turnover numbers of pairs of enzyme and substrate")
+    text = "TSV, CSV or Parquet with the columns sequence, smiles, ec, and log10_kcat or kcat and unit"
+    sub.add_argument("--table", type=Path, required=True, help=text)
+    sub.add_argument("--model", type=Path, help="folder of a predictor (default: the shipped one)")
+
 
 def _context(parsed: argparse.Namespace) -> Context:
     from gemforest.config import from_text, load_config
@@ -530,6 +535,16 @@ def _evaluate_reactions(parsed: argparse.Namespace) -> int:
     for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / "reactions.json")
+    return 0
+
+
+def _evaluate_kcat(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.turnover import evaluate_kcat
+
+    record = evaluate_kcat(parsed.table, parsed.out, parsed.model)
+    for name in ("r2", "r", "rmse", "coverage90", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "kcat.json")
     return 0
 
 
