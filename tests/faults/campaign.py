@@ -35,6 +35,9 @@ from gemforest.stage import Context, Stage
 from gemforest.stages import all_stages
 
 STANDINS = Path(__file__).resolve().parent / "standins"
+sys.path.insert(0, str(STANDINS))
+import quickstages  # noqa: E402
+
 PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
 PATIENCE_SECONDS = 400
 CORES = "1"
@@ -42,7 +45,7 @@ CORES = "1"
 VOLATILE = ("seconds", "peak_mb")
 # Failures that a fault may leave on a genome's record, and that `gemforest retry` is for.
 ACCIDENTS = (Reason.WORKER_DIED, Reason.KILLED_ITS_JOB, Reason.SEARCH_CRASHED, Reason.UNEXPECTED)
-GENOMES, TOO_SMALL, SHARD_SIZE, PROTEINS = 5, "g4", 3, 60
+GENOMES, TOO_SMALL, PROTEINS = 5, "g4", 60
 
 
 class Missed(Exception):
@@ -75,6 +78,7 @@ class Campaign:
     rng: random.Random
     hits: Path
     small_disk: bool = False
+    shard_size: int = 3
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     runs: int = 0
     retries: list[str] = field(default_factory=list)
@@ -83,12 +87,13 @@ class Campaign:
         records = [">" + record for record in PROTEOME.read_text().split(">")[1:]]
         rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(GENOMES)]
         sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
-        self.context: Context = make_project(self.folder / "project", sheet, shard_size=SHARD_SIZE)
+        self.context: Context = make_project(self.folder / "project", sheet, shard_size=self.shard_size)
         for n in range(GENOMES):
             chosen = records[10 * n :][: 20 if f"g{n}" == TOO_SMALL else PROTEINS]
             (self.context.project / "config" / f"g{n}.faa").write_text("".join(chosen))
         (self.folder / "tmp").mkdir(exist_ok=True)
         self.stages: list[Stage] = all_stages()
+        quickstages.declare(self.stages, self.folder / "stages.json")
 
     @property
     def root(self) -> Path:
@@ -102,7 +107,7 @@ class Campaign:
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             # Before the environment's own folder, where `gemforest run` would find the real DIAMOND after this one.
             "PATH": os.pathsep.join([str(STANDINS), str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "GEMFOREST_QUICK_STAGES": "1",
+            quickstages.VARIABLE: str(self.folder / "stages.json"),
             "GEMFOREST_KNOWN_HITS": str(self.hits),
             "GEMFOREST_CAMPAIGN": self.mark,
             "TMPDIR": str(self.folder / "tmp"),
@@ -233,7 +238,7 @@ class Campaign:
     def places(self) -> Iterator[tuple[str, str, Stage]]:
         for n in range(GENOMES):
             for stage in self.stages:
-                yield f"{n // SHARD_SIZE:04d}", f"g{n}", stage
+                yield f"{n // self.shard_size:04d}", f"g{n}", stage
 
     # Promises
 
@@ -416,8 +421,8 @@ def make_directory(_campaign: Campaign, path: Path) -> None:
 def make_work(campaign: Campaign) -> str:
     """Take some genomes' results away from a stage on, so that the next run has something to do."""
     rng = campaign.rng
-    shard = rng.randrange((GENOMES - 1) // SHARD_SIZE + 1)
-    members = [n for n in range(GENOMES) if n // SHARD_SIZE == shard]
+    shard = rng.randrange((GENOMES - 1) // campaign.shard_size + 1)
+    members = [n for n in range(GENOMES) if n // campaign.shard_size == shard]
     genomes = rng.sample(members, rng.randint(1, len(members)))
     first = rng.randrange(len(campaign.stages))
     for shard, genome_id, stage in campaign.places():

@@ -30,13 +30,13 @@ def kinds(faults: int, rng: random.Random) -> list[str]:
     return found[:faults]
 
 
-def bombard(folder: Path, hits: Path, seed: int, faults: int) -> tuple[int, list[str]]:
+def bombard(folder: Path, hits: Path, seed: int, faults: int, shard_size: int) -> tuple[int, list[str]]:
     """Faults upon one project; how many struck, and the promises that were broken."""
     rng = random.Random(seed)
     broken: list[str] = []
     struck = 0
     with small_disk(folder / "disk") as mounted:
-        campaign = Campaign(folder / "disk", rng, hits, mounted)
+        campaign = Campaign(folder / "disk", rng, hits, mounted, shard_size)
         code, told = campaign.run()
         assert code == 0, told + campaign.log()
         reference = Picture.take(campaign)
@@ -78,7 +78,9 @@ def test_no_fault_loses_a_genome_or_repeats_a_finished_one(hits: Path, tmp_path:
     struck, broken = 0, []
     for number, first in enumerate(range(0, faults, FAULTS_PER_PROJECT)):
         wanted = min(FAULTS_PER_PROJECT, faults - first)
-        found, promises = bombard(tmp_path / f"project{number}", hits, seed + number, wanted)
+        found, promises = bombard(
+            tmp_path / f"project{number}", hits, seed + number, wanted, 5 if faults == SHORT else 3
+        )
         struck += found
         broken += promises
     assert not broken
