@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -348,19 +348,27 @@ def _content(path: Path) -> Any:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# Faults. Each strikes, lets the user act, and returns the files that were whole and must not have been made again,
-# and whether the repair has to look at every byte.
+# Faults
 
 
 @dataclass(frozen=True)
 class Struck:
+    """What was done, in words.
+
+    Attributes
+    ----------
+    inside
+        A file that was damaged inside, so that the repair has to look at every byte.
+    settle
+        Afterwards a further run must find nothing to do.
+    """
+
     what: str
-    finished: dict[Path, tuple[int, int]]
-    deep: bool = False
+    inside: Path | None = None
     settle: bool = False
 
 
-Fault = Callable[[Campaign, "Picture"], Struck]
+Fault = Callable[[Campaign], Struck]
 
 
 def genome_files(campaign: Campaign) -> list[Path]:
@@ -381,16 +389,11 @@ def any_output(campaign: Campaign) -> Path:
     return campaign.rng.choice(campaign.rng.choice([kind for kind in kinds if kind]))
 
 
-def at_rest(name: str, harm: Callable[[Campaign, Path], None], deep: bool = False) -> Fault:
-    def strike(campaign: Campaign, reference: Picture) -> Struck:
+def at_rest(name: str, harm: Callable[[Campaign, Path], None], inside: bool = False) -> Fault:
+    def strike(campaign: Campaign) -> Struck:
         target = any_output(campaign)
         harm(campaign, target)
-        finished = campaign.finished(reference)
-        owner = target.name.split(".")[0]
-        if deep:
-            # Damage inside a file is not seen by a look at its footer: whatever the genome left there may go.
-            finished = {path: seen for path, seen in finished.items() if path.name.split(".")[0] != owner}
-        return Struck(f"{name} {target.relative_to(campaign.root)}", finished, deep)
+        return Struck(f"{name} {target.relative_to(campaign.root)}", target if inside else None)
 
     return strike
 
@@ -435,7 +438,7 @@ def make_work(campaign: Campaign) -> str:
 def at_work(name: str, strike: Callable[[Campaign, subprocess.Popen[str]], str], settle: bool = False) -> Fault:
     """A fault while a run works; what was finished is looked at when all is quiet again."""
 
-    def whole(campaign: Campaign, reference: Picture) -> Struck:
+    def whole(campaign: Campaign) -> Struck:
         work = make_work(campaign)
         process = campaign.start("run", "--cores", CORES)
         try:
@@ -445,7 +448,7 @@ def at_work(name: str, strike: Callable[[Campaign, subprocess.Popen[str]], str],
                 if process.poll() is None:
                     campaign.ended(process)
         campaign.wait_for_snakemake()
-        return Struck(f"{name}: {what} {work}", campaign.finished(reference), settle=settle)
+        return Struck(f"{name}: {what} {work}", settle=settle)
 
     return whole
 
@@ -560,7 +563,7 @@ def read_only(campaign: Campaign, process: subprocess.Popen[str]) -> str:
     return f"{folder.relative_to(campaign.root)} read-only, run ended with {code}"
 
 
-def clock_jump(campaign: Campaign, reference: Picture) -> Struck:
+def clock_jump(campaign: Campaign) -> Struck:
     """Times of some files lie hours or years off, in one direction or in both."""
     rng = campaign.rng
     candidates = [path for path in sorted(campaign.root.rglob("*")) if path.is_file()]
@@ -570,12 +573,10 @@ def clock_jump(campaign: Campaign, reference: Picture) -> Struck:
     for path in chosen:
         moment = time.time() + rng.choice(direction) * rng.choice([3600, 86400 * 30, 86400 * 3650])
         os.utime(path, (moment, moment))
-    return Struck(
-        f"clock jump of {len(chosen)} files, directions {direction}", campaign.finished(reference), settle=True
-    )
+    return Struck(f"clock jump of {len(chosen)} files, directions {direction}", settle=True)
 
 
-def source_away(campaign: Campaign, reference: Picture) -> Struck:
+def source_away(campaign: Campaign) -> Struck:
     """A genome's file cannot be read for a while: the run says so, and later goes on with it."""
     genome = f"g{campaign.rng.randrange(GENOMES)}"
     path = campaign.context.project / "config" / f"{genome}.faa"
@@ -590,15 +591,17 @@ def source_away(campaign: Campaign, reference: Picture) -> Struck:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     if code != 0:
         raise Violation(f"an unreadable source ended the run with {code}:\n{told}\n{campaign.log()}")
-    return Struck(f"source of {genome} away", campaign.finished(reference))
+    return Struck(f"source of {genome} away")
 
 
-FAULTS: dict[str, Fault] = {
+AT_REST: dict[str, Fault] = {
     "delete": at_rest("delete", delete),
     "truncate": at_rest("truncate", truncate),
-    "flip": at_rest("flip", flip, deep=True),
+    "flip": at_rest("flip", flip, inside=True),
     "directory": at_rest("directory in place of", make_directory),
     "clock": clock_jump,
+}
+AT_WORK: dict[str, Fault] = {
     "source": source_away,
     "worker": at_work("kill worker", kill("worker")),
     "job": at_work("kill job", kill("job")),
@@ -610,19 +613,31 @@ FAULTS: dict[str, Fault] = {
     "disk": at_work("disk full", fill_disk),
     "read_only": at_work("read-only", read_only),
 }
+FAULTS = AT_REST | AT_WORK
 
 
-def one_fault(campaign: Campaign, reference: Picture, name: str) -> str:
-    """Strike once and keep the promises; what was done, in words."""
-    struck = FAULTS[name](campaign, reference)
+def one_round(campaign: Campaign, reference: Picture, names: Sequence[str]) -> list[str]:
+    """Strike with some faults, each upon what the one before left, and keep the promises; what struck, in words.
+
+    Files are harmed first; a fault at work then hits the run that mends them.
+    """
+    struck: list[Struck] = []
     try:
-        told = campaign.recover(struck.deep)
-        campaign.verify(reference, struck.finished, told)
-        if struck.settle or campaign.rng.random() < 0.15:
+        for name in sorted(names, key=lambda name: name in AT_WORK):
+            with contextlib.suppress(Missed):
+                struck.append(FAULTS[name](campaign))
+        finished = campaign.finished(reference)
+        for harmed in (one.inside for one in struck if one.inside):
+            # Damage inside a file is not seen by a look at its footer: whatever the genome left there may go.
+            owner = harmed.name.split(".")[0]
+            finished = {path: seen for path, seen in finished.items() if path.name.split(".")[0] != owner}
+        told = campaign.recover(deep=any(one.inside for one in struck))
+        campaign.verify(reference, finished, told)
+        if any(one.settle for one in struck) or campaign.rng.random() < 0.15:
             campaign.verify_settled()
     except Violation as error:
-        raise Violation(f"{struck.what}: {error}") from None
-    return struck.what
+        raise Violation(f"{'; '.join(one.what for one in struck)} ({', '.join(names)}): {error}") from None
+    return [one.what for one in struck]
 
 
 def known_hits(folder: Path) -> Path:
