@@ -11,12 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-from gemforest.config import WORKFLOW
+from gemforest.reviewed import ec_resource
 
 SUPERSEDED = "superseded.tsv"
-SEQUENCES = "reviewed.faa.gz"
 
 _NUMBER = re.compile(r"[1-7](\.(\d{1,3}|-)){2}\.(n?\d{1,4}|-)|[1-7]\.-\.-\.-")
 _PREFIX = re.compile(r"^(EC|ec-code|EC_number)?[\s:=_-]*", re.IGNORECASE)
@@ -69,11 +67,6 @@ def superseded_ecs() -> dict[str, tuple[str, ...]]:
     """Superseded number to its successors, from ENZYME."""
     lines = [line for line in ec_resource(SUPERSEDED).read_text(encoding="utf-8").splitlines() if line[:1].isdigit()]
     return {old: tuple(new.split(";")) for old, new in (line.split("\t") for line in lines)}
-
-
-def ec_resource(name: str) -> Path:
-    """A file of `resources/ec`."""
-    return WORKFLOW.parent / "resources" / "ec" / name
 
 
 def level_shared(one: str, other: str) -> int:
