@@ -12,7 +12,7 @@ from gemforest.stages import STAGE_NAMES
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "lib" / "gemforest"
 TOP = {"atlas", "check", "cli", "config_show", "dag", "doctor", "explain", "explain_gene", "export", "init",
        "query", "report", "run", "runlock", "stages", "status", "evaluation", "mediacheck", "newproject", "project",
-       "usermodels"}  # fmt: skip
+       "mappings", "usermodels"}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

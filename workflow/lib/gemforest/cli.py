@@ -111,6 +111,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
     sub.add_argument("--output", type=Path, required=True, help="folder for the tables and outcomes.tsv")
+    sub = add("resources", _resources, "tables of EC numbers and reactions: what is here; fetch brings them")
+    sub.add_argument("what", nargs="?", choices=["show", "fetch"], default="show")
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
@@ -358,6 +360,15 @@ def _simulate_models(parsed: argparse.Namespace) -> int:
         print(f"{row.model}: {row.outcome}, {told}" + (f" ({row.detail})" if row.detail else ""))
     print(f"{len(rows)} models; tables and outcomes.tsv in {parsed.output}")
     return 0 if all(row.outcome is Outcome.OK for row in rows) else 1
+
+
+def _resources(parsed: argparse.Namespace) -> int:
+    from gemforest.mappings import coverage_lines, fetch_mappings
+
+    context = _context(parsed)
+    lines = fetch_mappings(context) if parsed.what == "fetch" else []
+    print("\n".join([*lines, *coverage_lines(context)]))
+    return 0
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

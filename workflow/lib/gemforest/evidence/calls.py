@@ -38,6 +38,7 @@ from gemforest.evidence.subunits import VERSION as PRESENCE_VERSION
 from gemforest.evidence.subunits import Presence, bigg_partners, subunit_presence
 
 BY_HOMOLOG, BY_EC, BY_USER = 0, 1, 2
+NOTHING_TO_COMPARE = -1
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Opinion:
         Log-likelihood ratio: above 0 it speaks for the candidate.
     level
         Fields that its EC number shares with the reaction's; 4 for a source that names reactions, 0 where it names
-        another function.
+        another function, NOTHING_TO_COMPARE where the reaction has no number.
     """
 
     source: str
@@ -378,7 +379,7 @@ def _opinions_of_ecs(words: Sequence[EcWord], support: EcSupport, ratio: np.ndar
                 group=claims[0].group,
                 rows=rows,
                 ratio=ratio[rows],
-                level=support.level[rows],
+                level=np.where(support.annotated[rows], support.level[rows], NOTHING_TO_COMPARE),
                 version=[claim.version for claim in claims],
                 target=targets,
                 value=_column(claims, "value"),

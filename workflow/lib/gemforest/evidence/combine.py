@@ -65,7 +65,7 @@ class EcSupport:
     word
         Index of the number among the words: the nearest, or the strongest where none is near; -1 where it is silent.
     annotated
-        The reaction has an EC number at all.
+        The reaction can be compared: it has an EC number, or the word names a reaction.
     """
 
     heard: np.ndarray
@@ -93,9 +93,13 @@ def ec_support(
     ecs
         EC numbers of each reaction; empty where it has none.
     """
-    of_gene: dict[int, list[int]] = {}
+    # Fifty relatives often name one number: the strongest word of each number is enough.
+    of_gene: dict[int, dict[tuple[str, int], int]] = {}
     for number, word in enumerate(words):
-        of_gene.setdefault(word.gene, []).append(number)
+        mine = of_gene.setdefault(word.gene, {})
+        before = mine.get((word.ec, word.reaction))
+        if before is None or (word.strength, word.share) > (words[before].strength, words[before].share):
+            mine[(word.ec, word.reaction)] = number
     n = len(query)
     level, chosen = np.zeros(n, dtype=np.int64), np.full(n, -1)
     top = np.zeros(n)
@@ -103,12 +107,13 @@ def ec_support(
     for row, (gene, r) in enumerate(zip(query.tolist(), reaction.tolist(), strict=True)):
         said = of_gene.get(gene)
         if said:
-            level[row], _, chosen[row] = max((_level(words[w], r, ecs[r]), words[w].strength, w) for w in said)
-            top[row] = max(words[w].strength for w in said)
+            level[row], _, chosen[row] = max((_level(words[w], r, ecs[r]), words[w].strength, w) for w in said.values())
+            top[row] = max(words[w].strength for w in said.values())
     strength, share = (
         np.array([getattr(words[w], name) if w >= 0 else 0.0 for w in chosen.tolist()])
         for name in ("strength", "share")
     )
+    annotated |= np.array([w >= 0 and words[w].reaction >= 0 for w in chosen.tolist()], dtype=bool)
     return EcSupport(chosen >= 0, level, strength, share, top, chosen, annotated)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from gemforest.reviewed import ec_resource
 
@@ -69,6 +69,7 @@ def superseded_ecs() -> dict[str, tuple[str, ...]]:
     return {old: tuple(new.split(";")) for old, new in (line.split("\t") for line in lines)}
 
 
+@lru_cache(maxsize=1 << 18)
 def level_shared(one: str, other: str) -> int:
     """How many leading fields two numbers share, 0 to 4; a dash shares nothing."""
     shared = 0

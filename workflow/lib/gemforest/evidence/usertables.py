@@ -201,7 +201,7 @@ def _with_lines(rows: pa.Table, first: int) -> pa.Table:
 def _check_columns(path: Path, header: Sequence[str]) -> None:
     problems = []
     for name in header:
-        near = get_close_matches(name.lower(), COLUMNS, 1, 0.75)
+        near = get_close_matches(name.lower(), COLUMNS, 1, 0.7)
         if name not in COLUMNS and near and near[0] not in header:
             problems.append(f"{name!r} is no column; did you mean {near[0]!r}?")
     problems += [f"{name!r} names two columns" for name in sorted({n for n in header if list(header).count(n) > 1})]

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gemforest.evidence.calibration import probability
-from gemforest.evidence.calls import Calls, Opinion
+from gemforest.evidence.calls import NOTHING_TO_COMPARE, Calls, Opinion
 from gemforest.tables import EVIDENCE_ITEM, TABLES
 
 ACCEPTED = "accepted"
@@ -65,13 +65,12 @@ def _said(opinions: Sequence[Opinion], candidates: int) -> list[list[tuple[int, 
 
 def _conflict(opinions: Sequence[Opinion], said: Said, several: bool) -> str:
     voices = [(opinions[o].source, int(opinions[o].level[i]), float(opinions[o].ratio[i])) for o, i in said]
-    naming = [voice for voice in voices if voice[0] in NAMES_FUNCTIONS]
+    naming = [voice for voice in voices if voice[0] in NAMES_FUNCTIONS and voice[1] != NOTHING_TO_COMPARE]
     agreeing = [source for source, level, _ in naming if level >= 3]
     if len({source for source, _, _ in naming}) < 2:
         return "only_unreviewed" if naming and naming[0][0] not in REVIEWED else "single_source"
     if not REVIEWED & set(agreeing):
         return "only_unreviewed"
-    # A number that shares nothing contradicts; where the reaction has no number, nothing can be compared.
     if any(level < 3 and ratio < 0 for _, level, ratio in naming):
         return "contradiction"
     if any(level == 3 for _, level, _ in naming):
