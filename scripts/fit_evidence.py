@@ -617,17 +617,27 @@ def cases(reference: Reference, held: Sequence[tuple[Genome, Calibration]], cach
 
 
 def fit_set(made: Sequence[Case], letters: str, sizes: dict[int, int], version: str) -> dict[str, Calibration]:
-    """The two regressions of a set of sources, with a common threshold: where micro F1 is largest."""
+    """The two regressions of a set of sources, with a common threshold."""
     used = [case for case in made if case.regime in FITTED_REGIMES]
     fits = {"with_homolog": fit_columns([(c, with_homolog(c, letters), c.label) for c in used], [], sizes, version)}
     ec_letters = letters.replace("P", "")
     if ec_letters:
         rows = [(c, c.further[ec_letters].columns, c.further[ec_letters].label) for c in used]
         fits["without_homolog"] = fit_columns(rows, PRIOR_TERMS, sizes, version)
-    p, label = (np.concatenate(parts) for parts in zip(*(judged(c, letters, fits) for c in used), strict=True))
-    positives = sum(len(c.genome.truth) for c in used)
-    threshold = max((f1(label[p >= t].sum(), (p >= t).sum(), positives), t) for t in np.arange(0.08, 0.4, 0.01))[1]
-    return {name: replace(one, threshold=round(float(threshold), 3)) for name, one in fits.items()}
+    threshold = best_threshold([c for c in used if c.regime == "<50"], letters, fits, sizes)
+    return {name: replace(one, threshold=threshold) for name, one in fits.items()}
+
+
+def best_threshold(used: Sequence[Case], letters: str, fits: dict[str, Calibration], sizes: dict[int, int]) -> float:
+    """Where micro F1 is largest, each clade counted once, on genomes as far from the database as a new lineage is."""
+    grid = np.arange(0.06, 0.4, 0.01)
+    counts = np.zeros((2, len(grid)))
+    for case in used:
+        p, label = judged(case, letters, fits)
+        accepted = p[None, :] >= grid[:, None]
+        hit, called = (accepted & label).sum(axis=1), accepted.sum(axis=1)
+        counts += np.array([2 * hit, called + len(case.genome.truth)]) / sizes[case.genome.clade]
+    return round(float(grid[(counts[0] / counts[1]).argmax()]), 3)
 
 
 def with_homolog(case: Case, letters: str) -> dict[str, np.ndarray]:

@@ -222,7 +222,8 @@ def _checked(path: Path, batch: pa.Table, reactions: frozenset[str]) -> pa.Table
     problems: list[str] = []
     for name in COLUMNS:
         if name not in batch.column_names:
-            columns[name] = pa.nulls(batch.num_rows, ROWS.field(name).type)
+            kind = ROWS.field(name).type
+            columns[name] = pa.nulls(batch.num_rows, kind) if name in NUMBERS else pa.array([""] * batch.num_rows, kind)
         elif name in NUMBERS:
             columns[name], found = _numbers(name, batch[name], lines)
             problems += found
