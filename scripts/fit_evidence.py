@@ -623,9 +623,23 @@ def fit_set(made: Sequence[Case], letters: str, sizes: dict[int, int], version: 
     ec_letters = letters.replace("P", "")
     if ec_letters:
         rows = [(c, c.further[ec_letters].columns, c.further[ec_letters].label) for c in used]
-        fits["without_homolog"] = fit_columns(rows, PRIOR_TERMS, sizes, version)
+        made_of_ecs = fit_columns(rows, PRIOR_TERMS, sizes, version)
+        fits["without_homolog"] = anchored(made_of_ecs, ec_letters) if len(ec_letters) == 1 else made_of_ecs
     threshold = best_threshold([c for c in used if c.regime == "<50"], letters, fits, sizes)
     return {name: replace(one, threshold=threshold) for name, one in fits.items()}
+
+
+def anchored(fit: Calibration, letter: str) -> Calibration:
+    """The same regression with full agreement as its zero: one source always speaks here, its indicators sum to 1."""
+    kinds = [f"{letter}_{kind}" for kind in ("same", "same_ec3", "other", "blank")]
+    full = next(term.weight / term.scale for term in fit.terms if term.feature == kinds[0])
+    terms = tuple(
+        replace(term, weight=term.weight - full * term.scale)
+        if term.feature == kinds[0] or (term.feature in kinds and term.weight)
+        else term
+        for term in fit.terms
+    )
+    return replace(fit, terms=terms, intercept=fit.intercept + full)
 
 
 def best_threshold(used: Sequence[Case], letters: str, fits: dict[str, Calibration], sizes: dict[int, int]) -> float:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from gemforest.evidence.calibration import load_calibration, probability
 from gemforest.evidence.claims import GROUPS, Claim, Heard
 from gemforest.evidence.combine import (
+    LEVELS,
     NO_HOMOLOG,
     Combination,
     EcSupport,
@@ -168,6 +169,7 @@ def call_reactions(
             log_odds[rows], threshold[rows] = weighed.log_odds, fit.threshold
             for letter, said in weighed.by_source.items():
                 ratios[letter][rows] = said
+    _credit(pairs, supports, ratios, log_odds - own.prior_log_odds)
     of_homologs = log_odds[: len(found.query)] - sum(
         (said[: len(found.query)] for said in ratios.values()), np.zeros(len(found.query))
     )
@@ -343,6 +345,17 @@ def _columns_of_ecs(
     )
 
 
+def _credit(
+    pairs: Pairs, supports: Mapping[str, EcSupport], ratios: Mapping[str, np.ndarray], total: np.ndarray
+) -> None:
+    """What EC numbers alone propose rests on the sources that gave the number, in equal parts."""
+    rows = np.flatnonzero(pairs.kind == BY_EC)
+    named = {letter: support.level[rows] == LEVELS for letter, support in supports.items()}
+    count = np.maximum(sum(said.astype(int) for said in named.values()), 1) if named else np.ones(len(rows))
+    for letter, said in named.items():
+        ratios[letter][rows] = np.where(said, total[rows] / count, 0.0)
+
+
 def _opinion_of_homologs(
     hits: Hits, found: Candidates, reference: Reference, ratio: np.ndarray, version: str
 ) -> Opinion:
@@ -401,7 +414,7 @@ def _opinion_of_presence(there: Presence, ratio: np.ndarray) -> Opinion:
         ratio=ratio[rows],
         level=np.full(len(rows), 4),
         version=[PRESENCE_VERSION] * len(rows),
-        target=[f"{share:.0%} of the other subunits" for share in there.share[rows].tolist()],
+        target=[""] * len(rows),
         value=there.share[rows],
         identity_percent=nothing,
         query_coverage=nothing,

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from gemforest.evidence.calibration import probability
 from gemforest.evidence.calls import NOTHING_TO_COMPARE, Calls, Opinion
+from gemforest.evidence.combine import LEVELS
 from gemforest.tables import EVIDENCE_ITEM, TABLES
 
 ACCEPTED = "accepted"
@@ -64,16 +65,16 @@ def _said(opinions: Sequence[Opinion], candidates: int) -> list[list[tuple[int, 
 
 
 def _conflict(opinions: Sequence[Opinion], said: Said, several: bool) -> str:
-    voices = [(opinions[o].source, int(opinions[o].level[i]), float(opinions[o].ratio[i])) for o, i in said]
+    voices = [(opinions[o].source, int(opinions[o].level[i])) for o, i in said]
     naming = [voice for voice in voices if voice[0] in NAMES_FUNCTIONS and voice[1] != NOTHING_TO_COMPARE]
-    agreeing = [source for source, level, _ in naming if level >= 3]
-    if len({source for source, _, _ in naming}) < 2:
+    agreeing = [source for source, level in naming if level >= 3]
+    if len({source for source, _ in naming}) < 2:
         return "only_unreviewed" if naming and naming[0][0] not in REVIEWED else "single_source"
     if not REVIEWED & set(agreeing):
         return "only_unreviewed"
-    if any(level < 3 and ratio < 0 for _, level, ratio in naming):
+    if any(level < 3 for _, level in naming):
         return "contradiction"
-    if any(level == 3 for _, level, _ in naming):
+    if any(level == 3 for _, level in naming):
         return "same_ec3"
     if several:
         return "multifunctional"
@@ -91,7 +92,11 @@ def _multifunctional(calls: Calls, accepted: np.ndarray) -> np.ndarray:
 
 def _groups(opinions: Sequence[Opinion], said: Said) -> int:
     """Independent groups of sources that speak for the call."""
-    return len({opinions[o].group for o, i in said if opinions[o].ratio[i] > 0})
+    return len({opinions[o].group for o, i in said if opinions[o].ratio[i] > 0 or _names_it(opinions[o], i)})
+
+
+def _names_it(opinion: Opinion, place: int) -> bool:
+    return opinion.source != "D" and opinion.level[place] == LEVELS
 
 
 def _decisions(calls: Calls, kept: np.ndarray, accepted: np.ndarray, conflicts: Sequence[str]) -> list[str]:
