@@ -83,11 +83,14 @@ def test_every_set_of_sources_has_a_fit_whose_silent_sources_are_neutral(sources
         assert 0 < fit.threshold < 0.5
 
 
-@pytest.mark.parametrize("sources", ["E", "AE", "AEP"])
-def test_agreement_adds_and_contradiction_takes_away(sources: str) -> None:
-    weight = {term.feature: term.weight for term in combination(sources).with_homolog.terms}
-    assert weight["E_same"] > 0 > weight["E_other"]
+@pytest.mark.parametrize("sources", ["E", "A", "AE", "AEP"])
+def test_a_source_that_agrees_says_more_for_a_call_than_one_that_contradicts(sources: str) -> None:
+    fit = combination(sources).with_homolog
+    weight = {term.feature: term.weight / term.scale for term in fit.terms}
     assert weight["homologs"] > 0
+    for letter in set(sources) & {"A", "E"}:
+        assert weight[f"{letter}_same"] > weight[f"{letter}_same_ec3"] >= weight[f"{letter}_other"] - 0.2
+        assert weight[f"{letter}_other"] < 0
 
 
 def test_no_table_is_surer_than_one_in_a_thousand() -> None:
