@@ -27,6 +27,7 @@ STAGE_HELP = {
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",
+    "kinetics": "constrain models by what their enzymes weigh",
     "simulate": "growth and fluxes",
 }
 
@@ -44,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"gemforest: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has read enough (`| head`); Python is not to complain at its exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (InfrastructureError, OSError) as error:
         _leave_word(parsed, error)
         print(f"gemforest: {error}", file=sys.stderr)
@@ -75,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
         sub.add_argument("--profile", default="local", help="local, slurm, or a folder with config.yaml")
         sub.add_argument(
-            "--orphans", choices=["wait", "cancel"], default="wait", help="SLURM jobs that a dead run left at work"
+            "--orphans", choices=["wait", "cancel"], default="wait", help="jobs that a dead run left at work"
         )
         sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
     sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
@@ -85,11 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
         sub = add(name, _stage, f"stage: {text}")
         sub.add_argument("--shard", required=True, help="shard of the plan, such as 0000")
         sub.add_argument("--cores", type=int, default=1)
+        sub.add_argument("--asked", default="", help="MB:MINUTES that the job was given, for the report of use")
     sub = add("atlas", _atlas, "gather the tables of a shard, or write the views over all shards")
     sub.add_argument("--shard", help="gather this shard's parts")
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub = add("report", _report, "write the HTML report")
     sub.add_argument("--partial", action="store_true", help="take what there is")
+    sub.add_argument("--compare", type=Path, help="results folder of an earlier run to compare with")
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
     sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
@@ -98,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--stage", choices=list(STAGE_HELP), help="only failures at this stage")
     sub = add("status", _status, "what became of the genomes so far")
     sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--efficiency", action="store_true", help="what jobs asked for and used; also logs/efficiency.tsv")
     sub.add_argument("--watch", action="store_true", help="stay and renew the tables every two seconds")
     sub = add("sheet", _sheet, "write a sheet from a folder of genome files, recognised by what is in them")
     sub.add_argument("folder", type=Path, help="folder of genome files; subfolders are searched too")
@@ -105,8 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
-    sub = add("media", _media, "check: which compounds of the media a universe cannot take up")
-    sub.add_argument("what", choices=["check"])
+    sub = add("media", _media, "check: what of the media a universe cannot take up; import: take over others' media")
+    sub.add_argument("what", choices=["check", "import"])
+    sub.add_argument("file", nargs="?", type=Path, help="import: CarveMe's table of media, or cobrapy's medium as JSON")
+    sub.add_argument("--name", default="", help="import: name of the medium")
     sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
@@ -116,9 +126,19 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
+    sub = add("explain", _explain, "why a reaction is in a model or is not; a gene; or growth on a medium")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("reaction", nargs="?", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("--medium", help="why the genome grows on this medium or does not, and what was filled for it")
+    sub = add("query", _query, "ask the atlas in SQL, or a ready question")
+    sub.add_argument("sql", nargs="?", help="one SELECT over the views")
+    sub.add_argument("--list", action="store_true", help="the ready questions")
+    sub.add_argument("--ask", metavar="NAME", help="ask a ready question")
+    sub.add_argument("--with", dest="given", action="append", default=[], metavar="KEY=VALUE", help="set its parameter")
+    sub.add_argument("--show", metavar="NAME", help="print the SQL of a ready question")
+    sub.add_argument("--views", nargs="?", const="", metavar="NAME", help="the views, or the columns of one")
+    sub.add_argument("--to", type=Path, metavar="FILE", help="write to .csv, .tsv, .parquet or .arrow")
+    sub.add_argument("--rows", type=int, default=50, help="rows shown on a terminal (default: %(default)s)")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
@@ -151,6 +171,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
     sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    sub.add_argument("--faults", action="store_true", help="also say where each wrong answer of FBA comes from")
     for name, columns, text in (
         ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
         ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
@@ -162,6 +183,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
         sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
+    sub = add("reactions", _evaluate_reactions, "reactions of genes")
+    sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+    sub.add_argument(
+        "--labels", type=Path, required=True, help="TSV with the columns org_id, proteome, gene_id, reaction (BiGG ids)"
+    )
     sub = add("ec", _evaluate_ec, "EC numbers of proteins")
     sub.add_argument("--fasta", type=Path, required=True, help="proteins (FASTA, may be packed)")
     sub.add_argument("--labels", type=Path, required=True, help="TSV with the columns id, ec (several joined by ;)")
@@ -229,10 +255,12 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _stage(parsed: argparse.Namespace) -> int:
-    from gemforest.loop import run_shard
+    from gemforest.loop import Shard
     from gemforest.stages import stage
+    from gemforest.usage import run_and_note
 
-    outcomes = run_shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    job = Shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    outcomes = run_and_note(job, parsed.asked)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     print(f"{parsed.name} shard={parsed.shard}: {counts or 'no genomes'}", file=sys.stderr)
     return 0
@@ -258,7 +286,8 @@ def _atlas(parsed: argparse.Namespace) -> int:
 def _report(parsed: argparse.Namespace) -> int:
     from gemforest.report import write_report
 
-    print(f"report: {write_report(_context(parsed), parsed.partial)}", file=sys.stderr)
+    path = write_report(_context(parsed), parsed.partial, parsed.compare)
+    print(f"report: {path}", file=sys.stderr)
     return 0
 
 
@@ -293,6 +322,13 @@ def _status(parsed: argparse.Namespace) -> int:
     from gemforest.status import read_status, show
 
     context, console = _context(parsed), _console()
+    if parsed.efficiency:
+        from gemforest.efficiency import efficiency_table, read_efficiency, write_efficiency
+
+        rows = read_efficiency(context.project)
+        console.print(efficiency_table(rows))
+        console.print(f"written to {write_efficiency(context.project, rows)}")
+        return 0
     if parsed.json:
         print(read_status(context).to_json())
         return 0
@@ -336,15 +372,30 @@ def _init(parsed: argparse.Namespace) -> int:
 
 def _media(parsed: argparse.Namespace) -> int:
     from gemforest.media import read_media
-    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds
+    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds, uncapped_metals
     from gemforest.sheet import UNIVERSES
 
     context = _context(parsed)
+    if parsed.what == "import":
+        return _import_media(parsed, context.project / context.config["media"])
     universes = [name for name in UNIVERSES if name != "auto"]
-    found = lacking_compounds(
-        read_media(context.project / context.config["media"]), exchanged_compounds(universes, context.cache)
-    )
-    print(as_text(found, universes))
+    media = read_media(context.project / context.config["media"])
+    found = lacking_compounds(media, exchanged_compounds(universes, context.cache))
+    print("\n".join([*uncapped_metals(media), as_text(found, universes)]))
+    return 0
+
+
+def _import_media(parsed: argparse.Namespace, table: Path) -> int:
+    from gemforest.errors import InputError
+    from gemforest.mediaimport import add_to_table, read_foreign
+
+    if parsed.file is None:
+        raise InputError("media import: name the file; see `gemforest media --help`")
+    found = read_foreign(parsed.file, parsed.name)
+    rows = add_to_table(found, table)
+    for medium, metal, limit in found.capped:
+        print(f"{medium}\t{metal}: {limit:g} capped at 0.1, or the metal is food")
+    print(f"{rows} rows for {', '.join(found.media)} added to {table}; `gemforest media check` says what they lack")
     return 0
 
 
@@ -389,9 +440,51 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
     from gemforest.explain_gene import explain_any
 
+    if parsed.medium:
+        from gemforest.explain_medium import explain_medium
+
+        print(explain_medium(_context(parsed), parsed.genome, parsed.medium))
+        return 0
+    if parsed.reaction is None:
+        raise InputError("explain: name a reaction, a gene, or a medium with --medium")
     print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
+    return 0
+
+
+def _query(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
+    from gemforest.query import (
+        list_text,
+        open_atlas,
+        parameters_of,
+        print_rows,
+        question,
+        question_text,
+        views_text,
+        write_rows,
+    )
+
+    asked = question(parsed.ask or parsed.show) if parsed.ask or parsed.show else None
+    if parsed.list or parsed.show:
+        print(question_text(asked) if asked and not parsed.list else list_text())
+        return 0
+    if parsed.views is None and bool(parsed.sql) == bool(asked):
+        raise InputError("give either a SELECT or --ask NAME; `gemforest query --list` tells the ready questions")
+    with open_atlas(_context(parsed).store) as atlas:
+        if parsed.views is not None:
+            print(views_text(atlas.views, parsed.views))
+            return 0
+        values = parameters_of(asked, parsed.given) if asked else {}
+        rows = atlas.ask(asked.sql if asked else parsed.sql, values)
+        if parsed.to:
+            print(f"{write_rows(rows, parsed.to)} rows in {parsed.to}", file=sys.stderr)
+            return 0
+        print_rows(rows, _console(), parsed.rows)
+    if asked and asked.note and sys.stdout.isatty():
+        print(asked.note)
     return 0
 
 
@@ -407,6 +500,7 @@ def _evaluate_growth(parsed: argparse.Namespace) -> int:
         cores=parsed.cores,
         media=parsed.media,
         cache=Path("resources") / "cache",
+        faults=parsed.faults,
     )
     shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
     print("\n".join(f"{name}\t{record[name]}" for name in shown))
@@ -435,6 +529,17 @@ def _evaluate_answers(parsed: argparse.Namespace) -> int:
     for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / f"{question.name}.json")
+    return 0
+
+
+def _evaluate_reactions(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.reactions import evaluate_reactions
+
+    cache = Path("resources") / "cache"
+    record = evaluate_reactions(parsed.proteomes, parsed.labels, parsed.out, parsed.cores, cache)
+    for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "reactions.json")
     return 0
 
 

@@ -366,7 +366,31 @@ _DECLARED = [
                 column("candidate_genes", TEXTS, "genes with hits below the threshold for it"),
                 column("unblocks", TEXTS, "biomass precursors that cannot be made without it"),
                 column("frequency", pa.float64(), "share of alternative fills that hold it"),
-                column("flags", TEXTS, "against_dg | breaks_cycle"),
+                column("flags", TEXTS, "against_dg | breaks_cycle | vitamin"),
+            ]
+        ),
+    ),
+    Table(
+        "fills",
+        "gapfill",
+        "one way of making the draft grow on a medium; rank 1 was taken and is what the figures are about",
+        pa.schema(
+            [
+                GENOME_ID,
+                MEDIUM,
+                column("rank", pa.int32(), "1 for the cheapest, which was taken; more with an ensemble"),
+                column("reactions", TEXTS, "what is added; nothing where the draft grows"),
+                column("cost", pa.float64(), "sum of the additions' costs"),
+                column("least_cost", pa.float64(), "least cost proven for the candidates looked at"),
+                column("growth_per_h", pa.float64(), "growth of the model on the medium", "h^-1"),
+                column("growth_without_carbon_per_h", pa.float64(), "the same without carbon sources", "h^-1"),
+                column("carbon_sources", TEXTS, "what the model takes carbon from, at most 20; vitamins do not count"),
+                column("free_atp_draft", pa.float64(), "ATP that the draft makes from nothing", FLUX),
+                column("cycle_draft", TEXTS, "reactions of a cycle behind it"),
+                column("free_atp_model", pa.float64(), "ATP that the filled model makes from nothing", FLUX),
+                column("cycle_model", TEXTS, "reactions of a cycle behind it"),
+                column("flags", TEXTS, "grows_without_carbon | free_energy"),
+                column("limit_fired", pa.string(), "what ended the search before it was done; empty: nothing"),
             ]
         ),
     ),
@@ -383,10 +407,10 @@ _DECLARED = [
                 column("log10_kcat", pa.float64(), "log10 of the turnover number", "log10(s^-1)"),
                 column("log10_sd", pa.float64(), "standard deviation of log10_kcat", "log10(s^-1)"),
                 column("kcat_per_s", pa.float64(), "turnover number", KCAT),
-                column("tier", pa.string(), "user | measured | predicted | ec_class | global"),
-                column("source", pa.string(), "table, database or predictor"),
+                column("tier", pa.string(), "user | measured | predicted | predicted_no_structure | ec_class | global"),
+                column("source", pa.string(), "table, database or predictor, and what it had to go on"),
                 column("source_version", pa.string(), "its version"),
-                column("substrate", pa.string(), "BiGG metabolite that the prediction is for"),
+                column("substrate", pa.string(), "BiGG metabolites that the value is for; empty where none is meant"),
             ]
         ),
     ),
@@ -408,7 +432,7 @@ _DECLARED = [
     Table(
         "ec_fba",
         "kinetics",
-        "one flux of the enzyme-constrained model",
+        "one flux of the enzyme-constrained model; the biomass reaction always",
         pa.schema(
             [
                 GENOME_ID,
@@ -416,8 +440,8 @@ _DECLARED = [
                 CONDITION,
                 STATUS,
                 REACTION,
-                column("flux", pa.float64(), "flux of the point estimate", FLUX),
-                column("flux_p05", pa.float64(), "5 % quantile over the draws", FLUX),
+                column("flux", pa.float64(), "net flux of the point estimate", FLUX),
+                column("flux_p05", pa.float64(), "5 % quantile over the draws; null where none were made", FLUX),
                 column("flux_median", pa.float64(), "median over the draws", FLUX),
                 column("flux_p95", pa.float64(), "95 % quantile over the draws", FLUX),
                 column("draws", pa.int32(), "draws with an optimal solution"),
@@ -427,7 +451,7 @@ _DECLARED = [
     Table(
         "ec_fva",
         "kinetics",
-        "one flux range of the enzyme-constrained model",
+        "one range of a net flux of the enzyme-constrained model",
         pa.schema(
             [
                 GENOME_ID,
@@ -438,6 +462,41 @@ _DECLARED = [
                 column("fraction", pa.float64(), "fraction of optimal growth that is kept"),
                 column("minimum", pa.float64(), "least flux", FLUX),
                 column("maximum", pa.float64(), "largest flux", FLUX),
+            ]
+        ),
+    ),
+    Table(
+        "ec_summary",
+        "kinetics",
+        "one figure about the enzyme-constrained model",
+        pa.schema(
+            [
+                GENOME_ID,
+                MEDIUM,
+                column("measure", pa.string(), "what was measured"),
+                column("value", pa.float64(), "the figure"),
+                column("unit", pa.string(), "its unit; empty for counts and shares"),
+                column("flagged", pa.bool_(), "a person should look at it"),
+                column("detail", pa.string(), "the enzymes or sources behind it"),
+            ]
+        ),
+    ),
+    Table(
+        "ec_tuning",
+        "kinetics",
+        "one change that made the model grow as measured",
+        pa.schema(
+            [
+                GENOME_ID,
+                MEDIUM,
+                column("what", pa.string(), "pool | kcat"),
+                column("reaction", pa.string(), "reaction of a kcat; empty for the pool"),
+                column("direction", pa.string(), "forward | reverse; empty for the pool"),
+                column("genes", TEXTS, "subunits of the enzyme"),
+                column("before", pa.float64(), "value before, in mg gDW^-1 or s^-1"),
+                column("after", pa.float64(), "value after"),
+                column("method", pa.string(), "least_pool | map | annealing"),
+                column("reason", pa.string(), "why it was changed"),
             ]
         ),
     ),
