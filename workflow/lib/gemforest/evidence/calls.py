@@ -153,27 +153,10 @@ def call_reactions(
     there = subunit_presence(hits, found, reference, bigg_partners()) if presence else None
 
     own = load_calibration("homologs")
-    columns = {name: found.features[:, i] for i, name in enumerate(FEATURES)}
-    by_homologs = own.log_odds(columns) if len(found.query) else np.zeros(0)
-    log_odds = np.full(len(pairs.query), own.prior_log_odds)
-    threshold = np.full(len(pairs.query), own.threshold)
-    ratios = {letter: np.zeros(len(pairs.query)) for letter in (*words, *("P" if presence else ""))}
-    for kind, described in (
-        (BY_HOMOLOG, _columns_of_homologs(by_homologs, columns, pairs, supports, there)),
-        (BY_EC, _columns_of_ecs(by_homologs, found, pairs, supports, len(genes), len(names))),
-    ):
-        rows = np.flatnonzero(pairs.kind == kind)
-        fit = fits.with_homolog if kind == BY_HOMOLOG else fits.without_homolog
-        if len(rows) and fit is not None:
-            weighed = weigh(fit, described, weights)
-            log_odds[rows], threshold[rows] = weighed.log_odds, fit.threshold
-            for letter, said in weighed.by_source.items():
-                ratios[letter][rows] = said
-    _credit(pairs, supports, ratios, log_odds - own.prior_log_odds)
-    of_homologs = log_odds[: len(found.query)] - sum(
-        (said[: len(found.query)] for said in ratios.values()), np.zeros(len(found.query))
-    )
-    opinions = [_opinion_of_homologs(hits, found, reference, of_homologs - own.prior_log_odds, own.version)]
+    said = _Said(found, pairs, supports, there, fits)
+    log_odds, threshold, ratios = _weighed(said, weights, len(genes), len(names))
+    own_ratio = (log_odds - sum(ratios.values(), np.zeros(len(log_odds))))[: len(found.query)] - own.prior_log_odds
+    opinions = [_opinion_of_homologs(hits, found, reference, own_ratio, own.version)]
     for letter, support in supports.items():
         opinions += _opinions_of_ecs(words[letter], support, ratios[letter])
     if there is not None:
@@ -186,6 +169,42 @@ def call_reactions(
     kin = np.zeros(len(names))
     kin[: len(found.priors)] = found.priors[:, PRIORS.index("kin_with_reaction")]
     return Calls(genes, names, known_ecs, pairs, log_odds, threshold, outdone, opinions, kin, fits)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What goes into the fits: D's candidates, all candidates, agreement of EC numbers by source, subunits."""
+
+    found: Candidates
+    pairs: Pairs
+    supports: Mapping[str, EcSupport]
+    there: Presence | None
+    fits: Combination
+
+
+def _weighed(
+    said: _Said, weights: Mapping[str, float], genes: int, names: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Log-odds and threshold of each candidate, and the log-likelihood ratios of the sources E, A and P."""
+    own, pairs, found = load_calibration("homologs"), said.pairs, said.found
+    features = {name: found.features[:, i] for i, name in enumerate(FEATURES)}
+    by_homologs = own.log_odds(features) if len(found.query) else np.zeros(0)
+    log_odds = np.full(len(pairs.query), own.prior_log_odds)
+    threshold = np.full(len(pairs.query), own.threshold)
+    spoke = [*said.supports, *("P" if said.there is not None else "")]
+    ratios = {letter: np.zeros(len(pairs.query)) for letter in spoke}
+    first = _columns_of_homologs(by_homologs, features, pairs, said.supports, said.there)
+    second = _columns_of_ecs(by_homologs, found, pairs, said.supports, genes, names)
+    fits = ((BY_HOMOLOG, said.fits.with_homolog, first), (BY_EC, said.fits.without_homolog, second))
+    for kind, fit, columns in fits:
+        rows = np.flatnonzero(pairs.kind == kind)
+        if len(rows) and fit is not None:
+            weighed = weigh(fit, columns, weights)
+            log_odds[rows], threshold[rows] = weighed.log_odds, fit.threshold
+            for letter, ratio in weighed.by_source.items():
+                ratios[letter][rows] = ratio
+    _credit(pairs, said.supports, ratios, log_odds - own.prior_log_odds)
+    return log_odds, threshold, ratios
 
 
 def reaction_probabilities(
