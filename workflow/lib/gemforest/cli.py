@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("report", _report, "write the HTML report")
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub.add_argument("--compare", type=Path, help="results folder of an earlier run to compare with")
+    sub.add_argument("--cores", type=int, default=1)
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
     sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
@@ -121,6 +122,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
     sub.add_argument("--output", type=Path, required=True, help="folder for the tables and outcomes.tsv")
+    sub = add("resources", _resources, "tables of EC numbers and reactions: what is here; fetch brings them")
+    sub.add_argument("what", nargs="?", choices=["show", "fetch"], default="show")
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
@@ -192,6 +195,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     sub.add_argument(
         "--exclude-self", action="store_true", help="leave out reference entries with a query's accession or sequence"
     )
+
+    sub = add("kcat", _evaluate_kcat, "turnover numbers of pairs of enzyme and substrate")
+    text = "TSV, CSV or Parquet with the columns sequence, smiles, ec, and log10_kcat or kcat and unit"
+    sub.add_argument("--table", type=Path, required=True, help=text)
+    sub.add_argument("--model", type=Path, help="folder of a predictor (default: the shipped one)")
 
 
 def _context(parsed: argparse.Namespace) -> Context:
@@ -265,7 +273,7 @@ def _stage(parsed: argparse.Namespace) -> int:
 
 
 def _atlas(parsed: argparse.Namespace) -> int:
-    from gemforest.atlas import TooManyFailed, finish, gather_shard
+    from gemforest.atlas import TooManyFailed, finish, gather_shard, same_genomes
 
     context = _context(parsed)
     if parsed.shard:
@@ -278,13 +286,17 @@ def _atlas(parsed: argparse.Namespace) -> int:
         print(f"gemforest: {error}", file=sys.stderr)
         return 1
     print(f"atlas: {ends.total()} genomes, {ends['ok']} through every stage", file=sys.stderr)
+    for group in same_genomes(context):
+        print(
+            f"atlas: {' and '.join(group)} come from the same file and count as {len(group)} genomes", file=sys.stderr
+        )
     return 0
 
 
 def _report(parsed: argparse.Namespace) -> int:
     from gemforest.report import write_report
 
-    path = write_report(_context(parsed), parsed.partial, parsed.compare)
+    path = write_report(_context(parsed), parsed.partial, parsed.compare, parsed.cores)
     print(f"report: {path}", file=sys.stderr)
     return 0
 
@@ -411,6 +423,15 @@ def _simulate_models(parsed: argparse.Namespace) -> int:
     return 0 if all(row.outcome is Outcome.OK for row in rows) else 1
 
 
+def _resources(parsed: argparse.Namespace) -> int:
+    from gemforest.mappings import coverage_lines, fetch_mappings
+
+    context = _context(parsed)
+    lines = fetch_mappings(context) if parsed.what == "fetch" else []
+    print("\n".join([*lines, *coverage_lines(context)]))
+    return 0
+
+
 def _doctor(parsed: argparse.Namespace) -> int:
     import json
 
@@ -529,6 +550,16 @@ def _evaluate_reactions(parsed: argparse.Namespace) -> int:
     for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / "reactions.json")
+    return 0
+
+
+def _evaluate_kcat(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.turnover import evaluate_kcat
+
+    record = evaluate_kcat(parsed.table, parsed.out, parsed.model)
+    for name in ("r2", "r", "rmse", "coverage90", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "kcat.json")
     return 0
 
 
