@@ -130,6 +130,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--views", nargs="?", const="", metavar="NAME", help="the views, or the columns of one")
     sub.add_argument("--to", type=Path, metavar="FILE", help="write to .csv, .tsv, .parquet or .arrow")
     sub.add_argument("--rows", type=int, default=50, help="rows shown on a terminal (default: %(default)s)")
+    sub = add("export", _export, "models as other programs take them")
+    sub.add_argument("what", choices=["sbml", "micom"], help="plain SBML files, or MICOM's manifest of all models")
+    sub.add_argument("--genome", action="append", default=[], help="sbml: this one; may be repeated (default: all)")
+    sub.add_argument("--to", type=Path, required=True, help="sbml: a folder; micom: a .csv file")
+    sub.add_argument("--draft", action="store_true", help="sbml: the draft before gap-filling")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
@@ -428,6 +433,28 @@ def _query(parsed: argparse.Namespace) -> int:
         print_rows(rows, _console(), parsed.rows)
     if asked and asked.note and sys.stdout.isatty():
         print(asked.note)
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
+    from gemforest.export import export_micom, export_sbml
+
+    context = _context(parsed)
+    if parsed.what == "sbml":
+        for path in export_sbml(context, parsed.genome, parsed.to, parsed.draft):
+            print(path)
+        return 0
+    if parsed.genome or parsed.draft or parsed.to.suffix != ".csv":
+        raise InputError("expected `gemforest export micom --to FILE.csv`: it lists all filled models")
+    manifest = export_micom(context.store, parsed.to)
+    print(f"{manifest.models} models in {parsed.to}")
+    if manifest.without_species:
+        print(
+            f"{len(manifest.without_species)} without genus or species, which MICOM groups by: "
+            f"{', '.join(manifest.without_species[:5])}; name them in the sheet's column `organism`",
+            file=sys.stderr,
+        )
     return 0
 
 
