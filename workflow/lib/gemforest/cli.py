@@ -27,6 +27,7 @@ STAGE_HELP = {
     "evidence": "score genes and reactions",
     "draft": "carve the universe",
     "gapfill": "fill gaps so that models grow on their media",
+    "kinetics": "constrain models by what their enzymes weigh",
     "simulate": "growth and fluxes",
 }
 
@@ -94,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub = add("report", _report, "write the HTML report")
     sub.add_argument("--partial", action="store_true", help="take what there is")
+    sub.add_argument("--compare", type=Path, help="results folder of an earlier run to compare with")
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
     sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
@@ -274,7 +276,8 @@ def _atlas(parsed: argparse.Namespace) -> int:
 def _report(parsed: argparse.Namespace) -> int:
     from gemforest.report import write_report
 
-    print(f"report: {write_report(_context(parsed), parsed.partial)}", file=sys.stderr)
+    path = write_report(_context(parsed), parsed.partial, parsed.compare)
+    print(f"report: {path}", file=sys.stderr)
     return 0
 
 

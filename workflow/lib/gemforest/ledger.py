@@ -83,6 +83,7 @@ class Reason(StrEnum):
     UNBOUNDED = "unbounded"
     BAD_MODEL = "bad_model"
     POOL_TOO_SMALL = "pool_too_small"
+    NO_ENZYMES = "no_enzymes"
     # any stage
     WALL_CLOCK = "wall_clock"
     MEMORY_LIMIT = "memory_limit"
@@ -135,6 +136,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNBOUNDED: "the model can carry infinite flux: a bound is missing",
     Reason.BAD_MODEL: "the model file cannot be used",
     Reason.POOL_TOO_SMALL: "the enzyme pool is too small for any growth",
+    Reason.NO_ENZYMES: "no reaction of the model has a gene rule, so nothing has an enzyme cost",
     Reason.WALL_CLOCK: "took longer than the time limit per genome, twice",
     Reason.MEMORY_LIMIT: "needed more memory than the limit per genome, twice",
     Reason.KILLED_ITS_JOB: "was being worked on when its job died, twice",

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from gemforest.stage import Stage
 
-STAGE_NAMES = ("fetch", "genes", "homology", "embed", "evidence", "draft", "gapfill", "simulate")
+STAGE_NAMES = ("fetch", "genes", "homology", "embed", "evidence", "draft", "gapfill", "kinetics", "simulate")
 
 
 @cache

@@ -350,10 +350,10 @@ _DECLARED = [
                 column("log10_kcat", pa.float64(), "log10 of the turnover number", "log10(s^-1)"),
                 column("log10_sd", pa.float64(), "standard deviation of log10_kcat", "log10(s^-1)"),
                 column("kcat_per_s", pa.float64(), "turnover number", KCAT),
-                column("tier", pa.string(), "user | measured | predicted | ec_class | global"),
-                column("source", pa.string(), "table, database or predictor"),
+                column("tier", pa.string(), "user | measured | predicted | predicted_no_structure | ec_class | global"),
+                column("source", pa.string(), "table, database or predictor, and what it had to go on"),
                 column("source_version", pa.string(), "its version"),
-                column("substrate", pa.string(), "BiGG metabolite that the prediction is for"),
+                column("substrate", pa.string(), "BiGG metabolites that the value is for; empty where none is meant"),
             ]
         ),
     ),
@@ -375,7 +375,7 @@ _DECLARED = [
     Table(
         "ec_fba",
         "kinetics",
-        "one flux of the enzyme-constrained model",
+        "one flux of the enzyme-constrained model; the biomass reaction always",
         pa.schema(
             [
                 GENOME_ID,
@@ -383,8 +383,8 @@ _DECLARED = [
                 CONDITION,
                 STATUS,
                 REACTION,
-                column("flux", pa.float64(), "flux of the point estimate", FLUX),
-                column("flux_p05", pa.float64(), "5 % quantile over the draws", FLUX),
+                column("flux", pa.float64(), "net flux of the point estimate", FLUX),
+                column("flux_p05", pa.float64(), "5 % quantile over the draws; null where none were made", FLUX),
                 column("flux_median", pa.float64(), "median over the draws", FLUX),
                 column("flux_p95", pa.float64(), "95 % quantile over the draws", FLUX),
                 column("draws", pa.int32(), "draws with an optimal solution"),
@@ -394,7 +394,7 @@ _DECLARED = [
     Table(
         "ec_fva",
         "kinetics",
-        "one flux range of the enzyme-constrained model",
+        "one range of a net flux of the enzyme-constrained model",
         pa.schema(
             [
                 GENOME_ID,
@@ -405,6 +405,41 @@ _DECLARED = [
                 column("fraction", pa.float64(), "fraction of optimal growth that is kept"),
                 column("minimum", pa.float64(), "least flux", FLUX),
                 column("maximum", pa.float64(), "largest flux", FLUX),
+            ]
+        ),
+    ),
+    Table(
+        "ec_summary",
+        "kinetics",
+        "one figure about the enzyme-constrained model",
+        pa.schema(
+            [
+                GENOME_ID,
+                MEDIUM,
+                column("measure", pa.string(), "what was measured"),
+                column("value", pa.float64(), "the figure"),
+                column("unit", pa.string(), "its unit; empty for counts and shares"),
+                column("flagged", pa.bool_(), "a person should look at it"),
+                column("detail", pa.string(), "the enzymes or sources behind it"),
+            ]
+        ),
+    ),
+    Table(
+        "ec_tuning",
+        "kinetics",
+        "one change that made the model grow as measured",
+        pa.schema(
+            [
+                GENOME_ID,
+                MEDIUM,
+                column("what", pa.string(), "pool | kcat"),
+                column("reaction", pa.string(), "reaction of a kcat; empty for the pool"),
+                column("direction", pa.string(), "forward | reverse; empty for the pool"),
+                column("genes", TEXTS, "subunits of the enzyme"),
+                column("before", pa.float64(), "value before, in mg gDW^-1 or s^-1"),
+                column("after", pa.float64(), "value after"),
+                column("method", pa.string(), "least_pool | map | annealing"),
+                column("reason", pa.string(), "why it was changed"),
             ]
         ),
     ),

@@ -1,4 +1,607 @@
-"""Kinetics: what fluxes cost in protein, in the tables `kcats`, `enzyme_costs`, `ec_fba`, `ec_fva` and a model file.
+"""Kinetics: what fluxes cost in protein, for the filled model of each genome, and the model file that keeps it.
 
-`costs.py` gene rules and turnover numbers to costs · `ecmodel.py` the constrained network and program.
+Tables `kcats`, `enzyme_costs`, `ec_fba`, `ec_fva`, `ec_summary`, `ec_tuning`; models in `ec_models`. Each enzyme gets
+the best turnover number known for it, each reaction and direction the cost of its cheapest enzyme, and the sum of all
+costs a pool P = protein x share of it that is enzymes x saturation. Growth is given at several pools and over draws of
+all kcats at once, for both are uncertain.
+
+`costs.py` rules and kcats to costs · `readers.py` others' tables · `sources.py` the tiers · `ecmodel.py` network and
+program · `draws.py` uncertainty · `tuning.py` measured growth.
 """
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gemforest.config import WORKFLOW, parameter
+from gemforest.errors import GenomeError, InputError, RefusedError
+from gemforest.fluxes import boundary, growth, with_bounds
+from gemforest.kinetics.costs import (
+    FORWARD,
+    REVERSE,
+    Costs,
+    Enzymes,
+    enzyme_costs,
+    find_enzymes,
+    in_words,
+    reaction_costs,
+)
+from gemforest.kinetics.draws import Draws, draw_log10_kcats, gene_clusters, solve_draws
+from gemforest.kinetics.ecmodel import BACKWARD, POOL_EXCHANGE, PoolProgram, PoolRanges, PoolState, constrained_network
+from gemforest.kinetics.predictor import RESOURCE, ec_means, load_predictor
+from gemforest.kinetics.readers import read_kcats, read_measurements
+from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats
+from gemforest.kinetics.tuning import Tuned, tune, used_protein
+from gemforest.ledger import Reason
+from gemforest.lp import Status
+from gemforest.media import Media, exchange_bounds, media_digests, read_media
+from gemforest.models import Network
+from gemforest.stage import Context, Products, Stage, Task
+from gemforest.store import file_sha256
+from gemforest.tables import TABLES
+from gemforest.universe import load_universe, subnetwork
+
+OXYGEN = "o2"
+SMALLEST_FLUX = 1e-9
+MG_PER_G = 1000.0
+GROWTH_COLUMN = "growth_per_h"
+BETTER_THAN_CLASS = frozenset(TIERS[:4])
+TABLES_WRITTEN = ("kcats", "enzyme_costs", "ec_fba", "ec_fva", "ec_summary", "ec_tuning")
+
+
+def process(task: Task) -> Products:
+    """Constrain the filled model of one genome."""
+    if not task.parameters["kinetics.enabled"]:
+        return Products({table: TABLES[table].empty() for table in TABLES_WRITTEN})
+    rows = task.read("model_reactions", ["reaction", "gpr", "lower_bound", "upper_bound"]).to_pylist()
+    name = task.read("drafts", ["universe"])["universe"][0].as_py()
+    gprs = {row["reaction"]: row["gpr"] for row in rows}
+    bounds = {row["reaction"]: (row["lower_bound"], row["upper_bound"]) for row in rows}
+    whole = subnetwork(load_universe(name, task.context.cache), list(gprs), gprs, task.genome_id)
+    proteins = task.read("proteins", ["gene_id", "seq_key", "sequence", "mass_g_per_mol", "ec"])
+    return constrain(task, with_bounds(whole, bounds), proteins, _domain(name))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was worked out for one genome."""
+
+    network: Network
+    enzymes: Enzymes
+    kcats: Kcats
+    costs: Costs
+    pool: float
+    state: PoolState
+    fluxes: PoolState
+    plain_growth: float
+    draws: Draws | None
+    ranges: PoolRanges | None
+    tuned: Tuned | None
+    sweep: Mapping[float, float]
+    model: Network
+
+
+def constrain(task: Task, network: Network, proteins: pa.Table, domain: str) -> Products:
+    """All products of the stage for a network with BiGG ids and the proteins of its genes.
+
+    Raises
+    ------
+    RefusedError
+        `no_enzymes`: no reaction has a gene rule.
+    GenomeError
+        `no_growth`: the plain model does not grow; `pool_too_small`: the constrained one does not.
+    """
+    media = read_media(task.context.project / task.context.config["media"])
+    medium = task.row["medium"].split(";")[0]
+    at_home = _on_medium(task, network, media, medium)
+    masses = dict(zip(proteins["gene_id"].to_pylist(), proteins["mass_g_per_mol"].to_pylist(), strict=True))
+    enzymes = find_enzymes(at_home, masses, _copies(task))
+    if not len(enzymes):
+        raise RefusedError(
+            Reason.NO_ENZYMES,
+            "no reaction has a gene rule that costs protein; expected a model with gene rules, as the stage draft "
+            "writes it",
+        )
+    kcats = find_kcats(at_home, enzymes, _genome(task, proteins, domain), _knowledge(task))
+    found = _solve(task, at_home, enzymes, kcats)
+    rows = {
+        "kcats": list(_kcat_rows(task.genome_id, found)),
+        "enzyme_costs": list(_cost_rows(task.genome_id, found)),
+        "ec_fba": [
+            *_flux_rows(task.genome_id, _place(found.network, medium), found.network, found.fluxes, found.draws),
+            *_elsewhere(task, network, media, found),
+        ],
+        "ec_fva": list(_range_rows(task, _place(found.network, medium), found)),
+        "ec_summary": list(_summary_rows(task, medium, found)),
+        "ec_tuning": list(_tuning_rows(task.genome_id, medium, found)),
+    }
+    tables = {name: pa.Table.from_pylist(rows[name], schema=TABLES[name].schema) for name in TABLES_WRITTEN}
+    return Products(tables, {"ec_models": found.model})
+
+
+def _solve(task: Task, network: Network, enzymes: Enzymes, kcats: Kcats) -> _Found:
+    """Growth with and without the constraint, its file, ranges, draws."""
+    n = len(network.reactions)
+    plain_status, plain_growth = growth(network)
+    if plain_status is not Status.OPTIMAL or plain_growth < task.parameters["growth.threshold_per_h"]:
+        raise GenomeError(
+            Reason.NO_GROWTH, f"the model without enzyme costs ends {plain_status} at {plain_growth:.3g} 1/h"
+        )
+    program = PoolProgram(network)
+    pool, factors = _pool(task.parameters), task.parameters["kinetics.pool_factors"]
+    target = _measured_growth(task)
+    tuned = None
+    if target is not None and task.parameters["kinetics.tuning"] != "off":
+        limits = pool * min(factors), pool * max(factors)
+        tuned = tune(program, enzymes, kcats, pool, limits, target, task.parameters["kinetics.tuning"])
+        kcats, pool = tuned.kcats, tuned.pool
+    costs = reaction_costs(enzymes, enzyme_costs(enzymes.mass, kcats.log10), n)
+    program.set_costs(costs, pool)
+    state = program.grow()
+    fluxes = program.least_flux(state.growth) if state.status is Status.OPTIMAL else state
+    if state.status is not Status.OPTIMAL or state.growth < task.parameters["growth.threshold_per_h"]:
+        raise _too_small(program, network, costs, enzymes, pool, task.parameters["growth.threshold_per_h"])
+    sweep = {}
+    for factor in factors:
+        program.set_pool(pool * factor)
+        sweep[factor] = program.grow().growth
+    program.set_pool(pool)
+    model = constrained_network(network, costs, pool, _notes(network, enzymes, kcats, costs))
+    ranges = None
+    if task.parameters["kinetics.fva"] == "full":
+        ranges = program.ranges(task.parameters["kinetics.fva_fraction"] * state.growth)
+    draws = None
+    if count := task.parameters["kinetics.draws"]:
+        log10 = draw_log10_kcats(kcats, gene_clusters(enzymes.genes), count, seed=0)
+        draws = solve_draws(program, enzymes, log10, pool)
+    return _Found(network, enzymes, kcats, costs, pool, state, fluxes, plain_growth, draws, ranges, tuned, sweep, model)
+
+
+def _too_small(
+    program: PoolProgram, network: Network, costs: Costs, enzymes: Enzymes, pool: float, least: float
+) -> GenomeError:
+    """The error of a pool that carries no growth: what is needed, and by whom."""
+    needed = program.least_protein(least)
+    if needed.status is not Status.OPTIMAL:
+        return GenomeError(Reason.SOLVER_FAILED, f"least protein for {least:g} 1/h ended {needed.status}")
+    used = used_protein(costs, needed.fluxes, len(enzymes))
+    largest = ", ".join(
+        f"{network.reactions[enzymes.reaction[e]]} ({'+'.join(enzymes.genes[e])}) {used[e]:.3g}"
+        for e in np.argsort(-used)[:10]
+        if used[e] > 0.0
+    )
+    return GenomeError(
+        Reason.POOL_TOO_SMALL,
+        f"growth of {least:g} 1/h needs {needed.used:.4g} mg/gDW of enzymes, the pool holds {pool:.4g}; the largest "
+        f"consumers, mg/gDW: {largest}; raise kinetics.protein_g_per_gdw or give better kcats for these",
+    )
+
+
+# -- what goes in ------------------------------------------------------------------------------------------------------
+
+
+def _pool(parameters: Mapping[str, Any]) -> float:
+    """P, mg gDW^-1."""
+    parts = ("kinetics.protein_g_per_gdw", "kinetics.enzyme_share", "kinetics.saturation")
+    return MG_PER_G * float(np.prod([parameters[key] for key in parts]))
+
+
+def _on_medium(task: Task, network: Network, media: Media, medium: str) -> Network:
+    uptake = task.parameters["growth.uptake"]
+    return with_bounds(network, exchange_bounds(network, media.uptakes(medium, uptake), uptake))
+
+
+def _place(network: Network, medium: str) -> dict[str, str]:
+    """Medium, and whether it offers oxygen."""
+    index = {reaction: j for j, reaction in enumerate(network.reactions)}
+    j = index.get(f"EX_{OXYGEN}_e")
+    return {"medium": medium, "condition": "aerobic" if j is not None and network.lower[j] < 0.0 else "anaerobic"}
+
+
+def _domain(universe: str) -> str:
+    return "archaea" if "archaea" in universe else "bacteria"
+
+
+def _genome(task: Task, proteins: pa.Table, domain: str) -> Genome:
+    genes = proteins["gene_id"].to_pylist()
+    ecs: dict[tuple[str, str], list[str]] = {
+        ("", reaction): list(numbers) for reaction, numbers in reaction_ecs(reaction_ecs_path()).items()
+    }
+    for call in task.read("gene_reactions", ["gene_id", "reaction", "ec"]).to_pylist():
+        if call["ec"]:
+            ecs.setdefault((call["gene_id"], call["reaction"]), []).extend(call["ec"])
+    return Genome(
+        task.genome_id,
+        dict(zip(genes, proteins["seq_key"].to_pylist(), strict=True)),
+        dict(zip(genes, proteins["sequence"].to_pylist(), strict=True)),
+        ecs,
+        domain,
+    )
+
+
+def reaction_ecs_path() -> Path:
+    """Table of EC numbers of BiGG reactions."""
+    return WORKFLOW.parent / "resources" / "reaction_ecs.tsv"
+
+
+@lru_cache(maxsize=2)
+def reaction_ecs(path: Path) -> dict[str, tuple[str, ...]]:
+    """BiGG reaction to EC numbers."""
+    with path.open(encoding="utf-8") as handle:
+        return {row["reaction"]: tuple(row["ec"].split()) for row in csv.DictReader(handle, delimiter="\t")}
+
+
+def _knowledge(task: Task) -> Knowledge:
+    project = task.context.project
+    return knowledge(
+        tuple(project / path for path in task.parameters["kinetics.kcat_tables"]),
+        tuple(project / path for path in task.parameters["kinetics.measured_tables"]),
+    )
+
+
+@lru_cache(maxsize=2)
+def knowledge(tables: tuple[Path, ...], measured: tuple[Path, ...]) -> Knowledge:
+    """All that the config names, read once per process.
+
+    Raises
+    ------
+    InputError
+        A table cannot be used.
+    """
+    predictor = load_predictor()
+    return Knowledge(
+        classes=ec_means(),
+        classes_source=predictor.version,
+        predictor=predictor,
+        entries=[entry for path in tables for entry in read_kcats(path)],
+        measurements=[value for path in measured for value in read_measurements(path)],
+    )
+
+
+def _copies(task: Task) -> dict[tuple[str, str], float] | None:
+    path = task.parameters["kinetics.subunit_table"]
+    return read_copies(task.context.project / path) if path else None
+
+
+@lru_cache(maxsize=2)
+def read_copies(path: Path) -> dict[tuple[str, str], float]:
+    """(reaction, gene) to copies of the subunit, of a table with these columns; InputError where it is none."""
+    found = {}
+    for number, row in _lines(path, ("reaction", "gene", "copies")):
+        try:
+            copies = float(row["copies"])
+        except ValueError:
+            copies = 0.0
+        if not 0.0 < copies < np.inf:
+            raise InputError(f"{path}, line {number}: copies {row['copies']!r}; expected a number above 0")
+        found[row["reaction"] or "*", row["gene"]] = copies
+    return found
+
+
+def _measured_growth(task: Task) -> float | None:
+    """Growth rate of the genome on its first medium, from the sheet's column or the config's table."""
+    medium = task.row["medium"].split(";")[0]
+    path = task.parameters["kinetics.growth_rates"]
+    rates = read_growth_rates(task.context.project / path) if path else {}
+    return _growth_in_sheet(task.row) or rates.get((task.genome_id, medium), rates.get((task.genome_id, "")))
+
+
+def _growth_in_sheet(row: Mapping[str, str]) -> float | None:
+    text = json.loads(row.get("tags") or "{}").get(GROWTH_COLUMN, "")
+    return _rate(text, f"genome {row['genome_id']}, column {GROWTH_COLUMN} of the sheet") if text else None
+
+
+@lru_cache(maxsize=2)
+def read_growth_rates(path: Path) -> dict[tuple[str, str], float]:
+    """(genome_id, medium) to growth, h^-1, of a table with these columns; InputError where it is none."""
+    return {
+        (row["genome_id"], row["medium"] or ""): _rate(row[GROWTH_COLUMN], f"{path}, line {number}")
+        for number, row in _lines(path, ("genome_id", "medium", GROWTH_COLUMN))
+    }
+
+
+def _rate(text: str, where: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.0 < rate < 20.0:
+        raise InputError(f"{where}: growth {text!r}; expected 1/h, above 0 and below 20, or nothing")
+    return rate
+
+
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    reader = csv.DictReader(text.splitlines(), delimiter="\t")
+    if not set(columns) <= set(reader.fieldnames or ()):
+        raise InputError(f"{path}: expected the columns {', '.join(columns)}, tab-separated; found {reader.fieldnames}")
+    for row in reader:
+        yield reader.line_num, {name: (row[name] or "").strip() for name in columns}
+
+
+# -- what comes out ----------------------------------------------------------------------------------------------------
+
+
+def _notes(network: Network, enzymes: Enzymes, kcats: Kcats, costs: Costs) -> dict[str, dict[str, str]]:
+    """Reaction id of the model file to where its cost is from."""
+    notes = {}
+    for ending, cost, cheapest in (
+        ("", costs.forward, costs.cheapest_forward),
+        (BACKWARD, costs.reverse, costs.cheapest_reverse),
+    ):
+        for j in np.flatnonzero(cheapest >= 0):
+            e = cheapest[j]
+            notes[network.reactions[j] + ending] = {
+                "KCAT_PER_S": f"{10.0 ** kcats.log10[e]:.6g}",
+                "KCAT_LOG10_SD": f"{kcats.sd[e]:.4g}",
+                "KCAT_TIER": kcats.tier[e],
+                "KCAT_SOURCE": kcats.source[e],
+                "ENZYME": " ".join(enzymes.genes[e]),
+                "ENZYME_COST_MG_H_PER_MMOL": f"{cost[j]:.6g}",
+            }
+    return notes
+
+
+def _kcat_rows(genome_id: str, found: _Found) -> Iterator[dict[str, Any]]:
+    enzymes, kcats = found.enzymes, found.kcats
+    for e, genes in enumerate(enzymes.genes):
+        yield {
+            "genome_id": genome_id,
+            "reaction": found.network.reactions[enzymes.reaction[e]],
+            "direction": FORWARD if enzymes.forward[e] else REVERSE,
+            "genes": list(genes),
+            "log10_kcat": float(kcats.log10[e]),
+            "log10_sd": float(kcats.sd[e]),
+            "kcat_per_s": float(10.0 ** kcats.log10[e]),
+            "tier": kcats.tier[e],
+            "source": kcats.source[e],
+            "source_version": kcats.version[e],
+            "substrate": kcats.substrate[e],
+        }
+
+
+def _cost_rows(genome_id: str, found: _Found) -> Iterator[dict[str, Any]]:
+    costs = found.costs
+    ends = ((FORWARD, costs.forward, costs.cheapest_forward), (REVERSE, costs.reverse, costs.cheapest_reverse))
+    for j, reaction in enumerate(found.network.reactions):
+        for direction, cost, cheapest in ends:
+            if cheapest[j] >= 0:
+                yield {
+                    "genome_id": genome_id,
+                    "reaction": reaction,
+                    "direction": direction,
+                    "cost": float(cost[j]),
+                    "genes": list(found.enzymes.genes[cheapest[j]]),
+                    "mass_g_per_mol": float(found.enzymes.mass[cheapest[j]]),
+                }
+
+
+def _flux_rows(
+    genome_id: str, place: Mapping[str, str], network: Network, state: PoolState, draws: Draws | None
+) -> Iterator[dict[str, Any]]:
+    """The biomass reaction always; the others where they carry flux, in the optimum or over the draws."""
+    quantiles = draws.flux_quantiles() if draws is not None and draws.solved else None
+    shown = np.abs(np.nan_to_num(state.fluxes)) > SMALLEST_FLUX
+    if quantiles is not None:
+        shown |= (np.abs(quantiles) > SMALLEST_FLUX).any(axis=0)
+    shown[network.biomass] = True
+    optimal = state.status is Status.OPTIMAL
+    for j in np.flatnonzero(shown):
+        low, middle, high = (None,) * 3 if quantiles is None else (float(q) for q in quantiles[:, j])
+        yield {
+            "genome_id": genome_id,
+            **place,
+            "status": str(state.status),
+            "reaction": network.reactions[j],
+            "flux": float(state.fluxes[j]) if optimal else None,
+            "flux_p05": low,
+            "flux_median": middle,
+            "flux_p95": high,
+            "draws": None if draws is None else draws.solved,
+        }
+
+
+def _elsewhere(task: Task, network: Network, media: Media, found: _Found) -> Iterator[dict[str, Any]]:
+    """Fluxes of the point estimate on the genome's other media."""
+    for medium in task.row["medium"].split(";")[1:]:
+        there = _on_medium(task, network, media, medium)
+        program = PoolProgram(there)
+        program.set_costs(found.costs, found.pool)
+        state = program.grow()
+        if state.status is Status.OPTIMAL:
+            state = program.least_flux(state.growth)
+        yield from _flux_rows(task.genome_id, _place(there, medium), there, state, None)
+
+
+def _range_rows(task: Task, place: Mapping[str, str], found: _Found) -> Iterator[dict[str, Any]]:
+    if found.ranges is None:
+        return
+    for j, reaction in enumerate(found.network.reactions):
+        low, high = found.ranges.minimum[j], found.ranges.maximum[j]
+        yield {
+            "genome_id": task.genome_id,
+            **place,
+            "status": str(found.ranges.status[j]),
+            "reaction": reaction,
+            "fraction": task.parameters["kinetics.fva_fraction"],
+            "minimum": None if np.isnan(low) else float(low),
+            "maximum": None if np.isnan(high) else float(high),
+        }
+
+
+def _tuning_rows(genome_id: str, medium: str, found: _Found) -> Iterator[dict[str, Any]]:
+    for change in found.tuned.changes if found.tuned else ():
+        of_pool = change.enzyme < 0
+        e = change.enzyme
+        yield {
+            "genome_id": genome_id,
+            "medium": medium,
+            "what": "pool" if of_pool else "kcat",
+            "reaction": "" if of_pool else found.network.reactions[found.enzymes.reaction[e]],
+            "direction": "" if of_pool else FORWARD if found.enzymes.forward[e] else REVERSE,
+            "genes": [] if of_pool else list(found.enzymes.genes[e]),
+            "before": change.before,
+            "after": change.after,
+            "method": change.method,
+            "reason": change.reason,
+        }
+
+
+@dataclass(frozen=True)
+class _Figure:
+    measure: str
+    value: float
+    unit: str = ""
+    flagged: bool = False
+    detail: str = ""
+
+
+def _summary_rows(task: Task, medium: str, found: _Found) -> Iterator[dict[str, Any]]:
+    for figure in _figures(found):
+        yield {
+            "genome_id": task.genome_id,
+            "medium": medium,
+            "measure": figure.measure,
+            "value": None if np.isnan(figure.value) else float(figure.value),
+            "unit": figure.unit,
+            "flagged": figure.flagged,
+            "detail": figure.detail,
+        }
+
+
+def _figures(found: _Found) -> Iterator[_Figure]:
+    yield _Figure("growth", found.state.growth, "h^-1")
+    yield _Figure("growth_without_enzyme_costs", found.plain_growth, "h^-1")
+    yield _Figure("pool", found.pool, "mg gDW^-1")
+    yield _Figure("protein_used", found.fluxes.used, "mg gDW^-1")
+    limited = found.state.shadow_price > 0.0
+    says = "" if limited else "more protein would not raise growth: uptake or another bound limits this model"
+    yield _Figure("enzyme_limited", float(limited), flagged=not limited, detail=says)
+    for factor, rate in found.sweep.items():
+        yield _Figure(f"growth_at_pool_x{factor:g}", rate, "h^-1")
+    if found.draws is not None:
+        for name, value in zip(("p05", "median", "p95"), found.draws.growth_quantiles(), strict=True):
+            yield _Figure(f"growth_draws_{name}", float(value), "h^-1")
+        count, solved = len(found.draws.growth), found.draws.solved
+        lost = "" if solved == count else f"{count - solved} of {count} draws cannot even keep the cell alive"
+        yield _Figure("draws_solved", solved, flagged=solved < count, detail=lost)
+    yield from _shares(found)
+    yield from _tier_figures(found)
+    for sentence in in_words(found.enzymes, found.network):
+        yield _Figure("genes_with_median_mass", len(found.enzymes.lacking), flagged=True, detail=sentence)
+    if found.tuned is not None:
+        yield _Figure("growth_tuned", found.tuned.growth, "h^-1", not found.tuned.changes, found.tuned.verdict)
+
+
+def _shares(found: _Found) -> Iterator[_Figure]:
+    """How much of the model the constraint sees."""
+    network = found.network
+    inner = ~boundary(network)
+    inner[network.biomass] = False
+    costed = found.costs.costed
+    flux = np.abs(np.nan_to_num(found.fluxes.fluxes))
+    yield _Figure("costed_share_of_reactions", float(costed[inner].mean()))
+    yield _Figure("costed_share_of_flux", float(flux[inner & costed].sum() / max(flux[inner].sum(), 1e-300)))
+    used = used_protein(found.costs, found.fluxes.fluxes, len(found.enzymes))
+    largest = [e for e in np.argsort(-used)[:10] if used[e] > 0.0]
+    listed = ", ".join(f"{network.reactions[found.enzymes.reaction[e]]} {used[e]:.3g}" for e in largest)
+    yield _Figure("largest_consumer", float(used.max(initial=0.0)), "mg gDW^-1", detail=listed)
+
+
+def _tier_figures(found: _Found) -> Iterator[_Figure]:
+    """Where the kcats are from, by count and by protein used."""
+    used = used_protein(found.costs, found.fluxes.fluxes, len(found.enzymes))
+    tiers = np.array(found.kcats.tier)
+    total = max(float(used.sum()), 1e-300)
+    known = found.kcats.counts()
+    for tier in TIERS:
+        share = float(used[tiers == tier].sum() / total)
+        yield _Figure(f"kcats_{tier}", known.get(tier, 0), detail=f"{share:.1%} of the protein used")
+    if not BETTER_THAN_CLASS & set(known):
+        says = "no kcat is better than the mean of a class: growth and ranges say what enzymes weigh, little more"
+        yield _Figure("class_means_only", 1.0, flagged=True, detail=says)
+
+
+# -- the stage ---------------------------------------------------------------------------------------------------------
+
+
+def _resources(context: Context) -> dict[str, str]:
+    """Digests of all tables; they are read here too, so that what is wrong with them stops the job before it starts."""
+    config = context.config
+    if not parameter(config, "kinetics.enabled"):
+        return {}
+    found = {"reaction_ecs": file_sha256(reaction_ecs_path())}
+    found |= {f"kcat/{path.name}": file_sha256(path) for path in sorted(RESOURCE.iterdir()) if path.is_file()}
+    for key, read in (
+        ("kinetics.kcat_tables", read_kcats),
+        ("kinetics.measured_tables", read_measurements),
+    ):
+        for path in parameter(config, key):
+            read(context.project / path)
+            found[path] = file_sha256(context.project / path)
+    if path := parameter(config, "kinetics.subunit_table"):
+        read_copies(context.project / path)
+        found[path] = file_sha256(context.project / path)
+    return found
+
+
+def _row_resources(context: Context, row: Mapping[str, str]) -> dict[str, str]:
+    """The row's media, and its measured growth."""
+    if not parameter(context.config, "kinetics.enabled"):
+        return {}
+    found = media_digests(context, row)
+    found[GROWTH_COLUMN] = str(_growth_in_sheet(row))
+    if path := parameter(context.config, "kinetics.growth_rates"):
+        rates = read_growth_rates(context.project / path)
+        found["rates"] = str(sorted((m, rate) for (genome, m), rate in rates.items() if genome == row["genome_id"]))
+    return found
+
+
+def _versions(_context: Context) -> dict[str, str]:
+    from importlib import metadata
+
+    return {"highspy": metadata.version("highspy")}
+
+
+STAGE = Stage(
+    name="kinetics",
+    version=1,
+    reads=("model_reactions", "drafts", "proteins", "gene_reactions"),
+    writes=TABLES_WRITTEN,
+    parameters=(
+        "growth.threshold_per_h",
+        "growth.uptake",
+        "kinetics.enabled",
+        "kinetics.protein_g_per_gdw",
+        "kinetics.enzyme_share",
+        "kinetics.saturation",
+        "kinetics.pool_factors",
+        "kinetics.kcat_tables",
+        "kinetics.measured_tables",
+        "kinetics.subunit_table",
+        "kinetics.growth_rates",
+        "kinetics.tuning",
+        "kinetics.draws",
+        "kinetics.fva",
+        "kinetics.fva_fraction",
+    ),
+    row_fields=("medium",),
+    process=process,
+    folders=("ec_models",),
+    resources=_resources,
+    row_resources=_row_resources,
+    versions=_versions,
+)
+__all__ = ["POOL_EXCHANGE", "STAGE", "constrain", "process"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse import csc_array, hstack, vstack
 
+from gemforest.fluxes import GROWTH_TOLERANCE
 from gemforest.kinetics.costs import Costs
 from gemforest.lp import LinearProgram, Method, Settings, Status
 from gemforest.models import Network
@@ -227,6 +228,19 @@ class PoolProgram:
         status = program.run()
         found = replace(self._state(status), growth=growth) if status is Status.OPTIMAL else self._nothing(status)
         program.set_row_bounds(self._two_rows, -np.inf, np.array([self.pool, np.inf]))
+        program.set_objective(self._objective, maximize=True)
+        return found
+
+    def least_flux(self, growth: float) -> PoolState:
+        """Among the fluxes with at least this growth under the pool, those of least total flux."""
+        program = self._ready
+        _, column, _, size = self._members
+        lengths = np.bincount(column, size, self._n)
+        program.set_row_bounds(self.growth_row, growth - GROWTH_TOLERANCE * max(1.0, abs(growth)), np.inf)
+        program.set_objective(np.concatenate([lengths, lengths[self._backward]]), maximize=False)
+        status = program.run()
+        found = replace(self._state(status), growth=growth) if status is Status.OPTIMAL else self._nothing(status)
+        program.set_row_bounds(self.growth_row, -np.inf, np.inf)
         program.set_objective(self._objective, maximize=True)
         return found
 
