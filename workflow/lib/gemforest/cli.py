@@ -132,6 +132,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--views", nargs="?", const="", metavar="NAME", help="the views, or the columns of one")
     sub.add_argument("--to", type=Path, metavar="FILE", help="write to .csv, .tsv, .parquet or .arrow")
     sub.add_argument("--rows", type=int, default=50, help="rows shown on a terminal (default: %(default)s)")
+    sub = add("plot", _plot, "draw figures of the run")
+    sub.add_argument("figure", nargs="?", help="its name; without one, all of them as SVG and PNG")
+    sub.add_argument("--list", action="store_true", help="the figures")
+    sub.add_argument("--to", type=Path, help="a .svg, .png or .pdf; without a name, a folder (default: report/figures)")
+    sub.add_argument("--by", default="", metavar="GROUP", help="pca: colour by a rank, a column of the sheet, ...")
     sub = add("export", _export, "models as other programs take them")
     sub.add_argument("what", choices=["sbml", "micom"], help="plain SBML files, or MICOM's manifest of all models")
     sub.add_argument("--genome", action="append", default=[], help="sbml: this one; may be repeated (default: all)")
@@ -436,6 +441,24 @@ def _query(parsed: argparse.Namespace) -> int:
         print_rows(rows, _console(), parsed.rows)
     if asked and asked.note and sys.stdout.isatty():
         print(asked.note)
+    return 0
+
+
+def _plot(parsed: argparse.Namespace) -> int:
+    from gemforest.figures import PLOTS, Run, draw, draw_all, plot
+
+    if parsed.list:
+        print("\n".join(f"{found.name:<14}{found.title}" for found in PLOTS))
+        return 0
+    root = _context(parsed).store.root
+    folder = root / "report" / "figures"
+    if not parsed.figure:
+        print("\n".join(map(str, draw_all(root, parsed.to or folder))))
+        return 0
+    found = plot(parsed.figure)
+    path = parsed.to or folder / f"{found.name}.svg"
+    draw(found, Run(root, parsed.by), [path])
+    print(path)
     return 0
 
 
