@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gemforest import __version__
 
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from gemforest.stage import Context
 
 PIPED_WIDTH = 150
+
+# Where an error's text names no command that shows more, by the command that failed; `run` stands for the rest.
+MORE = {
+    "run": "`gemforest doctor` checks config, sheet and programs",
+    "init": "`gemforest init --help` tells how it is called",
+    "sheet": "`gemforest sheet --help` tells how it is called; config/README.md what goes into a sheet",
+    "query": "`gemforest query --list` tells the ready questions, `gemforest query --views` the views",
+    "plot": "`gemforest plot --list` tells the figures",
+    "export": "`gemforest export --help` tells how it is called, `gemforest status` which genomes have a model",
+    "explain": "`gemforest status` tells which genomes there are and how far they came",
+    "evaluate": "`gemforest evaluate --help` tells what can be evaluated",
+    "simulate-model": "`gemforest simulate-model --help` tells how it is called",
+}
 
 STAGE_HELP = {
     "fetch": "bring each genome's file here and write down what it is",
@@ -43,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(parsed)
     except InputError as error:
-        print(f"gemforest: {error}", file=sys.stderr)
+        print(f"gemforest: {_and_more(parsed, error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Whoever read our output has read enough (`| head`); Python is not to complain at its exit either.
@@ -51,20 +64,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except (InfrastructureError, OSError) as error:
         _leave_word(parsed, error)
-        print(f"gemforest: {error}", file=sys.stderr)
+        print(f"gemforest: {_and_more(parsed, error)}", file=sys.stderr)
         return 1
     except GemforestError as error:
-        print(f"gemforest: {error}", file=sys.stderr)
+        print(f"gemforest: {_and_more(parsed, error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints end with the command that tells more."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave with 2."""
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` tells more\n")
+
+
+def _and_more(parsed: argparse.Namespace, error: Exception) -> str:
+    """An error's text, and the command that shows more where the text does not name one."""
+    return str(error) if "`gemforest " in str(error) else f"{error}\n{MORE.get(parsed.name, MORE['run'])}"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="gemforest", description="From genome collections to genome-scale metabolic models."
-    )
+    parser = Parser(prog="gemforest", description="From genome collections to genome-scale metabolic models.")
     parser.add_argument("--version", action="version", version=f"gemforest {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -151,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     """`gemforest evaluate WHAT`: each takes a table of labels and runs the product's own stages."""
     text = "compare the default pipeline with what was measured"
     parser = commands.add_parser("evaluate", help=text, description=f"{text[0].upper()}{text[1:]}.")
