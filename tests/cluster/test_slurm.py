@@ -1,11 +1,13 @@
 """The whole workflow on a real SLURM of one node: a head killed, a job cancelled, a job out of memory, and none lost.
 
 One run is looked at from all sides. Its head is killed while jobs run and then resumed; a draft gets too little memory
-at its first attempt; a gap-fill is cancelled by hand. The tables must be those of an undisturbed run on this machine.
+at its first attempt; a job hangs until its time limit; a gap-fill is cancelled by hand while its node is drained. The
+tables must be those of an undisturbed run on this machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -20,7 +22,9 @@ from pathlib import Path
 import pytest
 from projects import REPOSITORY, make_project
 
+from gemforest import sizing
 from gemforest.ledger import Outcome, read_ledger
+from gemforest.plan import rows_path
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, all_stages
 
@@ -31,7 +35,8 @@ GEMFOREST = [sys.executable, "-m", "gemforest.cli"]
 # Short waits, which a controller of one's own forgives; the profile is otherwise the shipped one.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "2"]
 IMPATIENT += ["--latency-wait", "10"]
-TOO_LITTLE = ["--set-resources", "draft:mem_mb=attempt * 450"]
+OWN = ["--set-resources", "draft:mem_mb=attempt * 450", "evidence:runtime=attempt**2", "--set-threads", "homology=3"]
+HUNG = "0002"
 GENOMES, SHARD_SIZE, REAL = 8, 3, "g0"
 QUICK = {"simulate": {"fva": "off", "knockouts": [], "screens": []}}
 PATIENCE_SECONDS = 600
@@ -45,19 +50,31 @@ class Job:
     state: str
     name: str
     memory: str
+    cores: str
+    limit: str
+    waits_for: str
     what: str
 
 
 def jobs(since: int = 0) -> list[Job]:
     """Jobs with numbers above `since`, ended ones too; `what` is the rule and its wildcards."""
     lines = subprocess.run(
-        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%k"],
+        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%C|%l|%r|%k"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    found = [Job(*line.split("|", 4)) for line in lines]
+    found = [Job(*line.split("|", 7)) for line in lines]
     return [job for job in found if int(job.number) > since]
+
+
+def megabytes(text: str) -> int:
+    return int(float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]])
+
+
+def minutes(text: str) -> int:
+    *hours, minute, _ = (int(part) for part in text.split(":"))
+    return minute + 60 * sum(hours)
 
 
 def wait_for(seen: Callable[[], bool], what: str) -> None:
@@ -69,6 +86,26 @@ def wait_for(seen: Callable[[], bool], what: str) -> None:
 
 def running(rule: str, shard: str = "") -> list[Job]:
     return [job for job in jobs() if job.state == "RUNNING" and rule in job.what and job.what.endswith(shard)]
+
+
+def freeze(job: Job) -> None:
+    """Stop every process of a job, as a file system that does not answer would."""
+    mark = f"SLURM_JOB_ID={job.number}".encode()
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdigit() and mark in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGSTOP)
+
+
+def node(state: str) -> None:
+    command = ["scontrol", "update", "nodename=localhost", f"state={state}", "reason=test"]
+    subprocess.run(command if state == "drain" else command[:-1], check=True)
+
+
+def held(rule: str, shard: str) -> list[Job]:
+    """Jobs that wait because their node is drained."""
+    pending = [job for job in jobs() if job.state == "PENDING" and "DRAINED" in job.waits_for]
+    return [job for job in pending if rule in job.what and job.what.endswith(shard)]
 
 
 @pytest.fixture(scope="module")
@@ -99,18 +136,22 @@ def project(folder: Path) -> Context:
 
 @dataclass(frozen=True)
 class Story:
-    """What happened: the run's project, what the resumed head said, SLURM's jobs before and after the resumption."""
+    """What happened: the run's project, what the resumed head said, SLURM's jobs before and after the resumption.
+
+    `waiting` is the gap-fill that was tried again while the node was drained.
+    """
 
     context: Context
     told: str
     before: list[Job]
     after: list[Job]
+    waiting: Job
 
 
 @pytest.fixture(scope="module")
 def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
     context = project(tmp_path_factory.mktemp("slurm") / "project")
-    arguments = ["--profile", "slurm", "--cores", "2", "--", *IMPATIENT, *TOO_LITTLE]
+    arguments = ["--profile", "slurm", "--cores", "2", "--", *IMPATIENT, *OWN]
     earlier = max((int(job.number) for job in jobs()), default=0)
     head = subprocess.Popen(
         [*GEMFOREST, "run", *arguments], cwd=context.project, stdout=subprocess.DEVNULL, start_new_session=True
@@ -123,21 +164,28 @@ def story(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Story:
     before = jobs(earlier)
     with (context.project / "resumed.txt").open("w+") as told:
         resumed = subprocess.Popen(
-            [*GEMFOREST, "resume", "--cores", "2", "--", *IMPATIENT, *TOO_LITTLE],
+            [*GEMFOREST, "resume", "--cores", "2", "--", *IMPATIENT, *OWN],
             cwd=context.project,
             stdout=told,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
+            wait_for(lambda: bool(running("evidence", HUNG)), "running evidence")
+            freeze(running("evidence", HUNG)[0])
             wait_for(lambda: bool(running("gapfill", "0000")), "a running gap-fill")
+            node("drain")
             subprocess.run(["scancel", running("gapfill", "0000")[0].number], check=True)
+            wait_for(lambda: bool(held("gapfill", "0000")), "a gap-fill that waits for the drained node")
+            waiting = held("gapfill", "0000")[0]
+            node("resume")
             assert resumed.wait(PATIENCE_SECONDS) == 0, (context.project / "resumed.txt").read_text()
         finally:
+            node("resume")
             if resumed.poll() is None:
                 os.killpg(resumed.pid, signal.SIGKILL)
         told.seek(0)
-        return Story(context, told.read(), before, jobs(earlier))
+        return Story(context, told.read(), before, jobs(earlier), waiting)
 
 
 def outcomes(context: Context, stage: str) -> dict[str, tuple[Outcome, str]]:
@@ -179,6 +227,33 @@ def test_a_cancelled_job_is_tried_again(story: Story) -> None:
     cancelled = {job.what for job in fills if job.state == "CANCELLED"}
     assert len(cancelled) == 1
     assert cancelled <= {job.what for job in fills if job.state == "COMPLETED"}
+
+
+def test_a_job_that_waits_for_a_drained_node_runs_when_the_node_is_back(story: Story) -> None:
+    assert [job.state for job in story.after if job.number == story.waiting.number] == ["COMPLETED"]
+
+
+def test_a_job_over_its_time_limit_is_given_more(story: Story) -> None:
+    tries = [job for job in story.after if "evidence" in job.what and job.what.endswith(HUNG)]
+    assert sorted((job.limit, job.state) for job in tries) == [("1:00", "TIMEOUT"), ("4:00", "COMPLETED")]
+
+
+def test_jobs_are_granted_the_memory_and_time_of_the_measured_models(story: Story) -> None:
+    for stage in ("simulate", "gapfill"):
+        cost, limit = sizing.costs()[stage], story.context.config["limits"]["seconds"]
+        for shard in ("0000", HUNG):
+            load = sizing.load_of(rows_path(story.context.store.root, shard).read_text())
+            asked = [
+                (sizing.memory_mb(cost, load, 1, attempt), sizing.minutes(cost, load, 1, attempt, limit))
+                for attempt in (1, 2)
+            ]
+            granted = [(job.memory, job.limit) for job in story.after if job.what.endswith(shard) and stage in job.what]
+            assert {(megabytes(memory), minutes(time)) for memory, time in granted} <= set(asked)
+            assert granted
+
+
+def test_a_job_has_its_own_cores_however_few_the_head_has(story: Story) -> None:
+    assert {job.cores for job in story.after if "homology" in job.what} == {"3"}
 
 
 def test_fetch_and_report_stay_on_the_head_node(story: Story) -> None:

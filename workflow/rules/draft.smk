@@ -8,8 +8,13 @@ rule draft:
         "logs/draft/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("draft")
+    resources:
+        mem_mb=forest.memory_mb("draft"),
+        runtime=forest.minutes("draft"),
     params:
         settings=forest.settings("draft"),
         config=forest.config_path,
     shell:
-        "gemforest draft --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest draft --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

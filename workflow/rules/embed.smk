@@ -6,12 +6,18 @@ rule embed:
         f"{forest.root}/ledger/embed/shard={{shard}}.parquet",
     log:
         "logs/embed/shard={shard}.log",
+    # Switched off it takes a second: no job for that.
+    localrule: not forest.config["embed"]["enabled"]
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("embed")
     resources:
+        mem_mb=forest.memory_mb("embed"),
+        runtime=forest.minutes("embed"),
         gpu=forest.gpus,
     params:
         settings=forest.settings("embed"),
         config=forest.config_path,
     shell:
-        "gemforest embed --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest embed --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

@@ -8,8 +8,13 @@ rule evidence:
         "logs/evidence/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("evidence")
+    resources:
+        mem_mb=forest.memory_mb("evidence"),
+        runtime=forest.minutes("evidence"),
     params:
         settings=forest.settings("evidence"),
         config=forest.config_path,
     shell:
-        "gemforest evidence --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest evidence --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

@@ -7,10 +7,14 @@ rule fetch:
         "logs/fetch/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("fetch")
     resources:
+        mem_mb=forest.memory_mb("fetch"),
+        runtime=forest.minutes("fetch"),
         ncbi=forest.ncbi,
     params:
         settings=forest.settings("fetch"),
         config=forest.config_path,
     shell:
-        "gemforest fetch --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest fetch --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

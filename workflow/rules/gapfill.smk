@@ -8,8 +8,13 @@ rule gapfill:
         "logs/gapfill/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("gapfill")
+    resources:
+        mem_mb=forest.memory_mb("gapfill"),
+        runtime=forest.minutes("gapfill"),
     params:
         settings=forest.settings("gapfill"),
         config=forest.config_path,
     shell:
-        "gemforest gapfill --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest gapfill --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

@@ -8,8 +8,13 @@ rule genes:
         "logs/genes/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("genes")
+    resources:
+        mem_mb=forest.memory_mb("genes"),
+        runtime=forest.minutes("genes"),
     params:
         settings=forest.settings("genes"),
         config=forest.config_path,
     shell:
-        "gemforest genes --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest genes --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

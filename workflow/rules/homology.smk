@@ -8,8 +8,13 @@ rule homology:
         "logs/homology/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("homology")
+    resources:
+        mem_mb=forest.memory_mb("homology"),
+        runtime=forest.minutes("homology"),
     params:
         settings=forest.settings("homology"),
         config=forest.config_path,
     shell:
-        "gemforest homology --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest homology --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

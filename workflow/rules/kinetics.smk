@@ -8,8 +8,13 @@ rule kinetics:
         "logs/kinetics/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("kinetics")
+    resources:
+        mem_mb=forest.memory_mb("kinetics"),
+        runtime=forest.minutes("kinetics"),
     params:
         settings=forest.settings("kinetics"),
         config=forest.config_path,
     shell:
-        "gemforest kinetics --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest kinetics --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

@@ -8,8 +8,13 @@ rule simulate:
         "logs/simulate/shard={shard}.log",
     conda:
         "../../envs/native.yaml"
+    threads: forest.cores("simulate")
+    resources:
+        mem_mb=forest.memory_mb("simulate"),
+        runtime=forest.minutes("simulate"),
     params:
         settings=forest.settings("simulate"),
         config=forest.config_path,
     shell:
-        "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config} 2> {log}"
+        "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config}"
+        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"

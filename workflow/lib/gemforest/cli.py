@@ -105,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
         sub.add_argument("--profile", default="local", help="local, slurm, or a folder with config.yaml")
         sub.add_argument(
-            "--orphans", choices=["wait", "cancel"], default="wait", help="SLURM jobs that a dead run left at work"
+            "--orphans", choices=["wait", "cancel"], default="wait", help="jobs that a dead run left at work"
         )
         sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
     sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
@@ -115,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub = add(name, _stage, f"stage: {text}")
         sub.add_argument("--shard", required=True, help="shard of the plan, such as 0000")
         sub.add_argument("--cores", type=int, default=1)
+        sub.add_argument("--asked", default="", help="MB:MINUTES that the job was given, for the report of use")
     sub = add("atlas", _atlas, "gather the tables of a shard, or write the views over all shards")
     sub.add_argument("--shard", help="gather this shard's parts")
     sub.add_argument("--partial", action="store_true", help="take what there is")
@@ -129,6 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--stage", choices=list(STAGE_HELP), help="only failures at this stage")
     sub = add("status", _status, "what became of the genomes so far")
     sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--efficiency", action="store_true", help="what jobs asked for and used; also logs/efficiency.tsv")
     sub.add_argument("--watch", action="store_true", help="stay and renew the tables every two seconds")
     sub = add("sheet", _sheet, "write a sheet from a folder of genome files, recognised by what is in them")
     sub.add_argument("folder", type=Path, help="folder of genome files; subfolders are searched too")
@@ -136,8 +138,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
-    sub = add("media", _media, "check: which compounds of the media a universe cannot take up")
-    sub.add_argument("what", choices=["check"])
+    sub = add("media", _media, "check: what of the media a universe cannot take up; import: take over others' media")
+    sub.add_argument("what", choices=["check", "import"])
+    sub.add_argument("file", nargs="?", type=Path, help="import: CarveMe's table of media, or cobrapy's medium as JSON")
+    sub.add_argument("--name", default="", help="import: name of the medium")
     sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
@@ -145,9 +149,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
+    sub = add("explain", _explain, "why a reaction is in a model or is not; a gene; or growth on a medium")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("reaction", nargs="?", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("--medium", help="why the genome grows on this medium or does not, and what was filled for it")
     sub = add("query", _query, "ask the atlas in SQL, or a ready question")
     sub.add_argument("sql", nargs="?", help="one SELECT over the views")
     sub.add_argument("--list", action="store_true", help="the ready questions")
@@ -199,6 +204,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
     sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    sub.add_argument("--faults", action="store_true", help="also say where each wrong answer of FBA comes from")
     for name, columns, text in (
         ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
         ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
@@ -210,12 +216,22 @@ def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
         sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
         sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
+    sub = add("reactions", _evaluate_reactions, "reactions of genes")
+    sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+    sub.add_argument(
+        "--labels", type=Path, required=True, help="TSV with the columns org_id, proteome, gene_id, reaction (BiGG ids)"
+    )
     sub = add("ec", _evaluate_ec, "EC numbers of proteins")
     sub.add_argument("--fasta", type=Path, required=True, help="proteins (FASTA, may be packed)")
     sub.add_argument("--labels", type=Path, required=True, help="TSV with the columns id, ec (several joined by ;)")
     sub.add_argument(
         "--exclude-self", action="store_true", help="leave out reference entries with a query's accession or sequence"
     )
+
+    sub = add("kcat", _evaluate_kcat, "turnover numbers of pairs of enzyme and substrate")
+    text = "TSV, CSV or Parquet with the columns sequence, smiles, ec, and log10_kcat or kcat and unit"
+    sub.add_argument("--table", type=Path, required=True, help=text)
+    sub.add_argument("--model", type=Path, help="folder of a predictor (default: the shipped one)")
 
 
 def _context(parsed: argparse.Namespace) -> Context:
@@ -277,10 +293,12 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _stage(parsed: argparse.Namespace) -> int:
-    from gemforest.loop import run_shard
+    from gemforest.loop import Shard
     from gemforest.stages import stage
+    from gemforest.usage import run_and_note
 
-    outcomes = run_shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    job = Shard(stage(parsed.name), _context(parsed), parsed.shard, parsed.cores)
+    outcomes = run_and_note(job, parsed.asked)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     print(f"{parsed.name} shard={parsed.shard}: {counts or 'no genomes'}", file=sys.stderr)
     return 0
@@ -342,6 +360,13 @@ def _status(parsed: argparse.Namespace) -> int:
     from gemforest.status import read_status, show
 
     context, console = _context(parsed), _console()
+    if parsed.efficiency:
+        from gemforest.efficiency import efficiency_table, read_efficiency, write_efficiency
+
+        rows = read_efficiency(context.project)
+        console.print(efficiency_table(rows))
+        console.print(f"written to {write_efficiency(context.project, rows)}")
+        return 0
     if parsed.json:
         print(read_status(context).to_json())
         return 0
@@ -385,15 +410,30 @@ def _init(parsed: argparse.Namespace) -> int:
 
 def _media(parsed: argparse.Namespace) -> int:
     from gemforest.media import read_media
-    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds
+    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds, uncapped_metals
     from gemforest.sheet import UNIVERSES
 
     context = _context(parsed)
+    if parsed.what == "import":
+        return _import_media(parsed, context.project / context.config["media"])
     universes = [name for name in UNIVERSES if name != "auto"]
-    found = lacking_compounds(
-        read_media(context.project / context.config["media"]), exchanged_compounds(universes, context.cache)
-    )
-    print(as_text(found, universes))
+    media = read_media(context.project / context.config["media"])
+    found = lacking_compounds(media, exchanged_compounds(universes, context.cache))
+    print("\n".join([*uncapped_metals(media), as_text(found, universes)]))
+    return 0
+
+
+def _import_media(parsed: argparse.Namespace, table: Path) -> int:
+    from gemforest.errors import InputError
+    from gemforest.mediaimport import add_to_table, read_foreign
+
+    if parsed.file is None:
+        raise InputError("media import: name the file; see `gemforest media --help`")
+    found = read_foreign(parsed.file, parsed.name)
+    rows = add_to_table(found, table)
+    for medium, metal, limit in found.capped:
+        print(f"{medium}\t{metal}: {limit:g} capped at 0.1, or the metal is food")
+    print(f"{rows} rows for {', '.join(found.media)} added to {table}; `gemforest media check` says what they lack")
     return 0
 
 
@@ -429,8 +469,16 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
     from gemforest.explain_gene import explain_any
 
+    if parsed.medium:
+        from gemforest.explain_medium import explain_medium
+
+        print(explain_medium(_context(parsed), parsed.genome, parsed.medium))
+        return 0
+    if parsed.reaction is None:
+        raise InputError("explain: name a reaction, a gene, or a medium with --medium")
     print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
     return 0
 
@@ -521,6 +569,7 @@ def _evaluate_growth(parsed: argparse.Namespace) -> int:
         cores=parsed.cores,
         media=parsed.media,
         cache=Path("resources") / "cache",
+        faults=parsed.faults,
     )
     shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
     print("\n".join(f"{name}\t{record[name]}" for name in shown))
@@ -549,6 +598,27 @@ def _evaluate_answers(parsed: argparse.Namespace) -> int:
     for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / f"{question.name}.json")
+    return 0
+
+
+def _evaluate_reactions(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.reactions import evaluate_reactions
+
+    cache = Path("resources") / "cache"
+    record = evaluate_reactions(parsed.proteomes, parsed.labels, parsed.out, parsed.cores, cache)
+    for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "reactions.json")
+    return 0
+
+
+def _evaluate_kcat(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.turnover import evaluate_kcat
+
+    record = evaluate_kcat(parsed.table, parsed.out, parsed.model)
+    for name in ("r2", "r", "rmse", "coverage90", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "kcat.json")
     return 0
 
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import gc
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from gemforest import sizing
 from gemforest.config import Config, complete, to_text
 from gemforest.plan import Plan, is_current, make_plan, plan_folder, read_shards, rows_path, write_plan
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
-from gemforest.store import Store, write_text
+from gemforest.store import Store, holds, write_text
 
 # Figures of the report, by name (`figures.PLOTS`), as `snakemake --report` labels them.
 FIGURES = {
@@ -31,6 +34,14 @@ FIGURES = {
 
 # A source, second column of a rows file, that is not on this machine.
 FROM_AFAR = re.compile(r"^[^\t]+\t(?:GC[AF]_|https?://)", re.MULTILINE)
+
+
+FULL_SHARD = "a full one"
+
+
+@dataclass(frozen=True)
+class _Wildcards:
+    shard: str
 
 
 class Workflow(Protocol):
@@ -51,6 +62,7 @@ class Dag:
         self.root = self.config["results"]
         self._new_plan: Plan | None = None
         self._stale: set[str] = set()
+        self._loads: dict[str, sizing.Load] = {}
         if workflow.is_main_process:
             # A DAG of thousands of jobs is all long-lived objects: looking through them again and again for garbage
             # takes a tenth of the time.
@@ -58,7 +70,7 @@ class Dag:
             plan = make_plan(self.context)
             if not is_current(plan, self.context.store.root):
                 self._new_plan = plan
-                self._stale = {s for s, text in plan.shards.items() if not _holds(self._rows_path(s), text)}
+                self._stale = {s for s, text in plan.shards.items() if not holds(self._rows_path(s), text)}
             self.shards = list(plan.shards)
         else:
             self.shards = read_shards(self.context.store.root)
@@ -77,11 +89,29 @@ class Dag:
 
     def ncbi(self, wildcards: Any) -> int:
         """Units of the resource `ncbi` that a shard's fetch takes: none where all its genomes lie on this machine."""
-        path = self._rows_path(wildcards.shard)
-        text = self._new_plan.shards.get(wildcards.shard, "") if self._new_plan else ""
-        if not text and path.exists():
-            text = path.read_text(encoding="utf-8")
-        return int(FROM_AFAR.search(text) is not None)
+        return int(FROM_AFAR.search(self._rows_text(wildcards.shard)) is not None)
+
+    def cores(self, name: str) -> int:
+        """Cores of a stage's jobs, for a full shard of genomes of ordinary size."""
+        return sizing.cores(self._cost(name), self._full_load)
+
+    def memory_mb(self, name: str) -> Callable[..., int] | int:
+        """Resource function: memory of a shard's job at a stage, more with each attempt."""
+        cost = self._cost(name)
+
+        def mem_mb(wildcards: Any, threads: int, attempt: int) -> int:
+            return sizing.memory_mb(cost, self._load(wildcards.shard), threads, attempt)
+
+        return self._for_full_shards(mem_mb, name) if self.workflow.dryrun else mem_mb
+
+    def minutes(self, name: str) -> Callable[..., int] | int:
+        """Resource function: time limit of a shard's job at a stage, longer with each attempt."""
+        cost, limit = self._cost(name), self.config["limits"]["seconds"]
+
+        def runtime(wildcards: Any, threads: int, attempt: int) -> int:
+            return sizing.minutes(cost, self._load(wildcards.shard), threads, attempt, limit)
+
+        return self._for_full_shards(runtime, name) if self.workflow.dryrun else runtime
 
     @property
     def gpus(self) -> int:
@@ -113,6 +143,31 @@ class Dag:
     def _rows_path(self, shard: str) -> Path:
         return rows_path(self.context.store.root, shard)
 
+    def _rows_text(self, shard: str) -> str:
+        """Text of a shard's rows file, from memory where it is to change; empty for a shard that has none."""
+        path = self._rows_path(shard)
+        text = self._new_plan.shards.get(shard, "") if self._new_plan else ""
+        return text or (path.read_text(encoding="utf-8") if path.exists() else "")
+
+    @property
+    def _full_load(self) -> sizing.Load:
+        size = self.config["shard_size"]
+        return sizing.Load(size, size * sizing.MEAN_MEGARESIDUES)
+
+    def _for_full_shards(self, resource: Callable[..., int], name: str) -> int:
+        """One value for all shards: in a dry run, asking for each of 45,000 jobs would cost a tenth of the time."""
+        self._loads[FULL_SHARD] = self._full_load
+        return resource(_Wildcards(FULL_SHARD), self.cores(name), 1)
+
+    def _load(self, shard: str) -> sizing.Load:
+        if shard not in self._loads:
+            self._loads[shard] = sizing.load_of(self._rows_text(shard))
+        return self._loads[shard]
+
+    def _cost(self, name: str) -> sizing.Cost:
+        on = name == "embed" and self.config["embed"]["enabled"]
+        return sizing.cost_of(sizing.EMBED_ON if on else name)
+
     def _publish(self) -> None:
         """Write plan and config once, unless this is a dry run or a job's own process."""
         if self.workflow.dryrun or not self.workflow.is_main_process:
@@ -121,7 +176,3 @@ class Dag:
             write_plan(self._new_plan, self.context)
             self._new_plan, self._stale = None, set()
         write_text(plan_folder(self.context.store.root) / "config.json", to_text(self.config))
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") == text

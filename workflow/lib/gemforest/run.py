@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 from rich.live import Live
 
-from gemforest.check import check
+from gemforest.check import check, sweep
+from gemforest.efficiency import read_efficiency, write_efficiency
 from gemforest.errors import InputError
-from gemforest.plan import plan_folder
-from gemforest.runlock import WAIT, RunLock, read_holder
+from gemforest.plan import mend_plan, plan_folder
+from gemforest.runlock import MARK, WAIT, RunLock, read_holder
 from gemforest.runlock import process as process_named
 from gemforest.stage import Context
 from gemforest.terminal import LINE_EVERY_SECONDS, Pace, Watcher, job_errors, line, look, tell_end
@@ -57,12 +59,17 @@ def run(context: Context, options: RunOptions, console: Console) -> int:
     lock = RunLock(lock_path(context), options.profile, options.orphans)
     lock.acquire(console)
     try:
+        sweep(context.store)
+        if damaged := mend_plan(context):
+            console.print(f"The plan was damaged and is made again: {', '.join(damaged)}")
         if (plan_folder(context.store.root) / "plan.json").exists():
             for damage in check(context, repair=True):
                 console.print(f"Damaged, will be made again: {damage.stage} {damage.genome_id}: {damage.what}")
         _unlock_snakemake(context, console)
         before = _newest_ledger(context)
         code = _snakemake(context, [*_command(context, profile, options.cores), *extra], lock, console)
+        # A Snakemake that was killed leaves its jobs at work.
+        lock.settle_processes(console)
     finally:
         lock.release()
     if "-n" in extra or "--dry-run" in extra:
@@ -87,26 +94,34 @@ def lock_path(context: Context) -> Path:
 
 
 def _command(context: Context, profile: Path, cores: int) -> list[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", str(profile)]
+    # Where jobs are submitted, `--cores` would cut down the cores of each of them; the machine's own are local cores.
+    remote = "executor" in yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    ours = "--local-cores" if remote else "--cores"
+    command = [sys.executable, "-m", "snakemake", ours, str(cores), "--workflow-profile", str(profile)]
     return [*command, "--directory", str(context.project)]
 
 
 def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console: Console) -> int:
     """Snakemake in a process of its own, its talk in a log, the progress of its shard jobs here."""
     if "-n" in command or "--dry-run" in command:
-        return subprocess.run(command, check=False, cwd=context.project, env=_environment()).returncode
+        return subprocess.run(command, check=False, cwd=context.project, env=_environment(lock)).returncode
     log, started = context.project / "logs" / "snakemake.log", time.time()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project, env=_environment()
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project, env=_environment(lock)
         )
-        lock.note(snakemake=process_named(process.pid))
         try:
+            lock.note(snakemake=process_named(process.pid))
             _watch(process, context, console, lambda: lock.note_slurm(log))
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             process.wait()
+        except BaseException:
+            # The disk may be full, or we are told to end: Snakemake must not go on without the lock.
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            raise
     if process.returncode:
         errors = job_errors(context.project, started)
         console.print("\n".join(errors) if errors else _last_words(log), markup=False, highlight=False)
@@ -115,10 +130,13 @@ def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console:
     return process.returncode
 
 
-def _environment() -> dict[str, str]:
-    """The jobs' shells call `gemforest`: they must find the one of this environment, activated or not."""
+def _environment(lock: RunLock) -> dict[str, str]:
+    """The jobs' shells call `gemforest`: they must find the one of this environment, activated or not.
+
+    The mark tells later which processes belong to this run.
+    """
     here = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
+    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)]), MARK: lock.mark}
 
 
 def _watch(process: subprocess.Popen[bytes], context: Context, console: Console, each_time: Callable[[], None]) -> None:
@@ -144,6 +162,7 @@ def _tell(context: Context, console: Console) -> None:
     if not (plan_folder(context.store.root) / "plan.json").exists():
         return
     tell_end(context, console)
+    write_efficiency(context.project, read_efficiency(context.project))
 
 
 def _newest_ledger(context: Context) -> float:

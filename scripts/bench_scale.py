@@ -1,0 +1,124 @@
+"""How a run scales and what it costs beyond its genomes: strong scaling over cores, overhead of shard jobs.
+
+    python scripts/bench_scale.py --json tests/bench/scale.json
+
+Runs every stage of one shard over the shipped proteomes (`--copies N` of each, under other names, so that the last
+genome of a stage matters less) with one core and with `--cores` of them, on a machine that does nothing else. Strong
+scaling is the ratio of the two wall clocks. Overhead is what of cores x wall clock is not the genomes' own time, by the
+jobs' own notes: a fixed part of any job and a part per genome, told apart by two sizes of shard on one core, and what
+they come to at the default shard size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import bench_run
+
+from gemforest.config import load_config, to_text
+from gemforest.stages import STAGE_NAMES, stage
+from gemforest.usage import Usage, read_usage
+
+DEFAULT_SHARD = 100
+TARGET_SCALING, TARGET_OVERHEAD = 1.8, 0.05
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one genome, one copy: only to see that it runs")
+    parser.add_argument("--only", choices=["scaling", "overhead"])
+    parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--stages", nargs="+", default=list(STAGE_NAMES), help="report these; earlier ones run too")
+    parser.add_argument("--json", type=Path)
+    parsed = parser.parse_args()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    copies = 1 if parsed.quick else parsed.copies
+    one = run_stages(copies, 1, parsed)
+    records: list[dict[str, object]] = []
+    if parsed.only in (None, "scaling"):
+        records += scaling(one, run_stages(copies, parsed.cores, parsed), parsed.cores)
+    if parsed.only in (None, "overhead"):
+        records += overhead(run_stages(1, 1, parsed), one)
+    for record in records:
+        print(f"{record['what']:60} {record['value']} {record['unit']}")
+    if parsed.json:
+        machine = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+        parsed.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
+
+
+def run_stages(copies: int, cores: int, parsed: argparse.Namespace) -> dict[str, Usage]:
+    """The note of each stage's job over one shard."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench_run.make_project(folder, copies, parsed.quick)
+        subprocess.run([*bench_run.GEMFOREST, "plan"], cwd=folder, check=True, capture_output=True)
+        effective = to_text(load_config(folder / "config" / "config.yaml"))
+        (folder / "results" / "plan" / "config.json").write_text(effective)
+        for stage_name in STAGE_NAMES:
+            command = [*bench_run.GEMFOREST, stage_name, "--shard", "0000", "--cores", str(cores)]
+            command += ["--config", "results/plan/config.json"]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            print(f"{cores} core(s), {copies} copies: {stage_name} done", file=sys.stderr, flush=True)
+        return {usage.stage: usage for usage in read_usage(folder) if usage.stage in parsed.stages}
+
+
+def scaling(one: dict[str, Usage], many: dict[str, Usage], cores: int) -> Iterator[dict[str, object]]:
+    """Wall clock with one core over wall clock with many, by stage and in all."""
+    for name in [*one, "all stages"]:
+        chosen = list(one) if name == "all stages" else [name]
+        before, after = (sum(found[stage].wall_seconds for stage in chosen) for found in (one, many))
+        yield {
+            "what": f"{name}: {cores} cores against one",
+            "value": round(before / after, 3),
+            "unit": "times",
+            "target": TARGET_SCALING,
+            "wall_s": [round(before, 2), round(after, 2)],
+            "cpu_s": [round(sum(found[stage].cpu_seconds for stage in chosen), 2) for found in (one, many)],
+            "genomes": one[chosen[0]].genomes,
+        }
+
+
+def overhead(small: dict[str, Usage], large: dict[str, Usage]) -> Iterator[dict[str, object]]:
+    """Share that is not the genomes' own, measured on both shards, and what it comes to at the default size."""
+    # On one core the genomes' own seconds add up to wall clock, pooled or not.
+    for name in [*large, "all stages"]:
+        chosen = list(large) if name == "all stages" else [name]
+        beyond = [
+            sum(found[stage].cores * found[stage].wall_seconds - own(found[stage]) for stage in chosen)
+            for found in (small, large)
+        ]
+        inside = sum(own(large[stage]) for stage in chosen)
+        genomes = [found[chosen[0]].genomes for found in (small, large)]
+        per_genome = max(0.0, (beyond[1] - beyond[0]) / max(genomes[1] - genomes[0], 1))
+        fixed = max(0.0, beyond[1] - per_genome * genomes[1])
+        at_default = fixed + per_genome * DEFAULT_SHARD
+        whole = at_default + inside / genomes[1] * DEFAULT_SHARD
+        yield {
+            "what": f"{name}: overhead at {DEFAULT_SHARD} genomes a shard",
+            "value": round(at_default / whole, 4),
+            "unit": "share",
+            "target": TARGET_OVERHEAD,
+            "fixed_s_per_job": round(fixed, 2),
+            "per_genome_s": round(per_genome, 3),
+            "measured_s": [round(value, 2) for value in beyond],
+            "genomes": genomes,
+            "share_measured": round(beyond[1] / (beyond[1] + inside), 4),
+        }
+
+
+def own(usage: Usage) -> float:
+    """Core seconds of the genomes themselves."""
+    return usage.genome_seconds * (usage.cores if stage(usage.stage).pooled else 1)
+
+
+if __name__ == "__main__":
+    main()
