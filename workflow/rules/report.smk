@@ -2,15 +2,20 @@ rule report:
     input:
         f"{forest.root}/atlas/atlas.duckdb",
     output:
-        f"{forest.root}/report/index.html",
+        report(
+            f"{forest.root}/report/index.html",
+            category="report",
+            caption="../report/caption.rst",
+        ),
     log:
         "logs/report.log",
     conda:
         "../../envs/native.yaml"
+    threads: 2
     params:
         config=forest.config_path,
     shell:
-        "gemforest report --config {params.config} 2> {log}"
+        "gemforest report --cores {threads} --config {params.config} 2> {log}"
 
 
 # Each as SVG, which `snakemake --report` carries too, and as PNG.

@@ -122,6 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("report", _report, "write the HTML report")
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub.add_argument("--compare", type=Path, help="results folder of an earlier run to compare with")
+    sub.add_argument("--cores", type=int, default=1)
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
     sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
@@ -324,7 +325,7 @@ def _atlas(parsed: argparse.Namespace) -> int:
 def _report(parsed: argparse.Namespace) -> int:
     from gemforest.report import write_report
 
-    path = write_report(_context(parsed), parsed.partial, parsed.compare)
+    path = write_report(_context(parsed), parsed.partial, parsed.compare, parsed.cores)
     print(f"report: {path}", file=sys.stderr)
     return 0
 

@@ -167,12 +167,15 @@ def look(state: State | None, pace: Pace, now: float) -> RenderableType:
         return Text("planning ...")
     share = state.work_of(state.done()) / state.work() if state.work() else 1.0
     left, rate = pace.seconds_left(state, now), pace.genomes_per_minute(state, now)
+    told = [f"{share:.0%} of the work", f"{rate:.1f} genomes/min" if rate else ""]
+    told += [f"{_clock(left)} left" if left is not None else "", f"{_clock(now - pace.started)} so far"]
+    told += [f"{state.failed} failed" if state.failed else "none failed"]
     grid = Table.grid(padding=(0, 1))
-    for justify in ("right", "left", "right", "left"):
-        grid.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    told = [f"{rate:.1f} genomes/min" if rate else "", f"{_clock(left)} left" if left is not None else ""]
-    told += [f"{_clock(now - pace.started)} so far", f"{state.failed} failed" if state.failed else "none failed"]
-    grid.add_row("all", _bar(share, 1.0), f"{share:4.0%}", " · ".join(filter(None, told)), style="bold")
+    grid.add_column(justify="right", min_width=max(map(len, state.stages)), no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(justify="right", min_width=2 * len(str(state.genomes)) + 1, no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_row("all", _bar(share, 1.0), f"{share:.0%}", "", style="bold")
     for name, stage in state.stages.items():
         note = Text(f"{stage.failed} failed", style="red") if stage.failed else Text("")
         grid.add_row(name, _bar(stage.done, state.genomes), f"{stage.done}/{state.genomes}", note)
@@ -182,7 +185,8 @@ def look(state: State | None, pace: Pace, now: float) -> RenderableType:
     ]
     for text in failures:
         text.overflow = "ellipsis"
-    return Group(grid, *failures)
+    head = Text(" · ".join(filter(None, told)), style="bold", no_wrap=True, overflow="ellipsis")
+    return Group(head, grid, *failures)
 
 
 def _bar(done: float, total: float) -> ProgressBar:
@@ -213,7 +217,8 @@ def tell_end(context: Context, console: Console) -> None:
     few = status.genomes <= GENOMES_SHOWN
     console.print(genome_table(context, GENOMES_SHOWN) if few else stage_table(status))
     models = status.outcomes[STAGE_NAMES[-1]][Outcome.OK]
-    console.print(f"{models} of {status.genomes} genomes have a model. Tables, models, report: {context.store.root}")
+    told = f"{models} of {status.genomes} genomes have a model. Tables, models, report: {context.store.root}"
+    console.print(told, soft_wrap=True)
     if status.stopped:
         reasons = Counter(f"{row.stage} {row.reason}" for row in status.stopped)
         told = ", ".join(f"{count} × {escape(reason)}" for reason, count in reasons.most_common(3))
