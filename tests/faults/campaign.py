@@ -388,7 +388,7 @@ def any_output(campaign: Campaign) -> Path:
         [root / "atlas" / "atlas.duckdb", root / "report" / "index.html"],
         [path for path in sorted((root / "plan").rglob("*")) if path.is_file()],
     ]
-    whole = [[path for path in kind if path.is_file()] for kind in kinds]
+    whole = [[path for path in kind if path.is_file() and path.stat().st_size] for kind in kinds]
     return campaign.rng.choice(campaign.rng.choice([kind for kind in whole if kind]))
 
 
