@@ -20,7 +20,7 @@ from gemforest.errors import GenomeError
 from gemforest.gapfill import reach as reach_module
 from gemforest.gapfill.costs import Evidence, Prices, addition_costs, addition_problem, uphill
 from gemforest.gapfill.filling import cheapest_fill
-from gemforest.gapfill.guards import carbon_sources, uptake_route
+from gemforest.gapfill.guards import carbon_sources, oxidases, oxygen_consumption, uptake_route
 from gemforest.gapfill.reach import universe_reach
 from gemforest.ledger import Reason
 from gemforest.models import Network, write_sbml
@@ -45,7 +45,8 @@ WORLD: dict[str, Equation] = {
     "EAT": ("thm_c -> pyr_c", 0, 1000),
     "FERM": ("pyr_c -> x_c", 0, 1000),
     "BURN": ("pyr_c + o2_c -> x_c", 0, 1000),
-    "CYTBD": ("2 q8h2_c + o2_c -> 2 q8_c", 0, 1000),
+    "CYTBD": ("2 q8h2_c + o2_c -> 2 q8_c + 2 h2o_c", 0, 1000),
+    "H2Ot": ("h2o_c -> ", 0, 1000),
     "QRED": ("q8_c -> q8h2_c", -1000, 1000),
     "ATPM": ("x_c -> ", 0, 1000),
     "Growth": ("x_c -> ", 0, 1000),
@@ -154,6 +155,21 @@ def test_a_genome_without_an_oxidase_is_not_rescued_with_oxygen(tmp_path: Path) 
         fill(tmp_path / "a", world, ["BURN"], "sugar")
     assert set(additions(fill(tmp_path / "b", world, ["BURN"], "sugar", oxygen="allow"))) == {"BURN"}
     assert set(additions(fill(tmp_path / "c", world, ["BURN"], "sugar", {"CYTBD": 1.0}))) == {"BURN"}
+
+
+def test_oxidases_are_known_by_what_they_do() -> None:
+    network = toy_network(
+        {
+            "CYTB_B3": ("2 mql7_c + o2_c -> 2 mqn7_c + 2 h2o_c", 0, 1000),
+            "CYTCAA3pp": ("4 focytc_c + o2_c -> 4 ficytc_c + 2 h2o_c", 0, 1000),
+            "makes_superoxide": ("q8h2_c + 2 o2_c -> q8_c + 2 o2s_c", 0, 1000),
+            "oxygenase": ("a_c + o2_c -> b_c + h2o_c", 0, 1000),
+            "O2tpp": ("o2_p -> o2_c", -1000, 1000),
+        }
+    )
+    assert oxidases(network) == {"CYTB_B3", "CYTCAA3pp"}
+    users = dict(oxygen_consumption(network))
+    assert users == dict.fromkeys(("CYTB_B3", "CYTCAA3pp", "makes_superoxide", "oxygenase"), 1)
 
 
 def test_what_the_whole_universe_cannot_do_is_told_with_what_would_mend_it(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ from gemforest.tables import TABLES
 from gemforest.universe import Universe, load_universe, subnetwork, universe_sbml
 
 MOST_CANDIDATES = 5
+OXIDASE_SCORE = 0.5
+"""Normalised score of a terminal oxidase: 1.2 and more in 12 aerobes, 0.3 and less in clostridia and lactobacilli."""
 VITAMINS_PER_GROWTH = 0.02
 """Uptake of each vitamin while a fill is looked for, mmol gDW^-1 per growth aimed at: ten times what biomass holds."""
 _COUNTING_ROUNDS = 4
@@ -153,7 +155,10 @@ class Draft:
     def respires(self) -> bool:
         """Whether any terminal oxidase has evidence: without one a genome is taken for one that shuns oxygen."""
         scores, probabilities = self.evidence.scores, self.evidence.probabilities
-        return any(scores.get(r, 0.0) > 0.0 or r in probabilities for r in oxidases(self.universe.network))
+        return any(
+            scores.get(r, 0.0) >= OXIDASE_SCORE or probabilities.get(r, 0.0) >= 0.5
+            for r in oxidases(self.universe.network)
+        )
 
 
 def read_draft(draft_reactions: pa.Table, drafts: pa.Table, reaction_scores: pa.Table, context: Context) -> Draft:
