@@ -56,6 +56,7 @@ MEDIA = "medium\tcompound\tmax_uptake\tsource\n" + "".join(
     for medium, compounds in {
         "sugar": {"glc__D": "10", "thm": "10", "o2": "20"},
         "acid": {"ac": "10", "o2": "20"},
+        "sugar and potash": {"glc__D": "10", "k": "1"},
         "M9": dict.fromkeys(("h", "h2o", "nh4", "pi", "k"), "1000") | {"glc__D": "10", "o2": "20"},
         "nothing": {"o2": "20", "thm": "0.1"},
     }.items()
@@ -140,6 +141,15 @@ def test_growth_on_vitamins_alone_does_not_count(tmp_path: Path) -> None:
     assert row["flags"] == ["grows_without_carbon"]
     # A draft without either eats sugar, though thiamine is the shorter way.
     assert set(additions(fill(tmp_path, WORLD, ["GLCt", "GLC", "EAT"], "sugar"))) == {"GLCt", "GLC"}
+
+
+def test_growth_that_something_else_than_carbon_limits_is_flagged(tmp_path: Path) -> None:
+    world = WORLD | {"EX_k_e": ("k_e -> ", -1000, 1000), "Growth": ("x_c + 10 k_e -> ", 0, 1000)}
+    row = only(fill(tmp_path, world, [], "sugar and potash"), "fills")
+    assert row["growth_per_h"] == row["growth_half_carbon_per_h"] == pytest.approx(0.1)
+    assert row["growth_without_carbon_per_h"] == 0.0
+    assert row["flags"] == ["not_limited_by_carbon"]
+    assert only(fill(tmp_path, WORLD, [], "sugar and potash"), "fills")["flags"] == []
 
 
 def test_a_medium_without_a_carbon_source_is_refused(tmp_path: Path) -> None:

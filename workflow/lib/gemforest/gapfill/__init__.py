@@ -49,7 +49,7 @@ OXIDASE_SCORE = 0.5
 VITAMINS_PER_GROWTH = 0.02
 """Uptake of each vitamin while a fill is looked for, mmol gDW^-1 per growth aimed at: ten times what biomass holds."""
 _COUNTING_ROUNDS = 4
-_ENOUGH = 1.0 - 1e-6
+_ENOUGH, _UNLIMITED = 1.0 - 1e-6, 0.99
 
 Directions = tuple[tuple[str, int], ...]
 
@@ -182,11 +182,16 @@ def read_draft(draft_reactions: pa.Table, drafts: pa.Table, reaction_scores: pa.
 
 def counted_growth(network: Network, uptakes: Mapping[str, float] | None, default: float) -> tuple[float, float]:
     """Growth on a medium, and on the same medium without its carbon sources: h^-1."""
-    with_food = exchange_bounds(network, uptakes, default)
-    sources = carbon_sources(network, uptakes)
-    without = with_bounds(network, with_food)
-    closed = {f"EX_{c}_e": (0.0, with_food[f"EX_{c}_e"][1]) for c in sources}
-    return _rate(without), _rate(with_bounds(without, closed))
+    return growth_at(network, uptakes, default, 1.0), growth_at(network, uptakes, default, 0.0)
+
+
+def growth_at(network: Network, uptakes: Mapping[str, float] | None, default: float, share: float) -> float:
+    """Growth on a medium with a share of its carbon sources: h^-1."""
+    bounds = exchange_bounds(network, uptakes, default)
+    for compound in carbon_sources(network, uptakes):
+        lower, upper = bounds[f"EX_{compound}_e"]
+        bounds[f"EX_{compound}_e"] = (lower * share, upper)
+    return _rate(with_bounds(network, bounds))
 
 
 def _rate(network: Network) -> float:
@@ -459,10 +464,13 @@ class Filling:
         rows = []
         for medium in names:
             rate, without = self.counted(network, medium)
+            half = growth_at(network, self.uptakes(medium), self.uptake, 0.5)
             flags = ["grows_without_carbon"] if without >= self.least else []
+            flags += ["not_limited_by_carbon"] if rate > 0.0 and half >= rate * _UNLIMITED else []
             flags += ["free_energy"] if free_after > 0.0 else []
             measured = {
                 "growth_per_h": rate,
+                "growth_half_carbon_per_h": half,
                 "growth_without_carbon_per_h": without,
                 "carbon_sources": list(carbon_sources(network, self.uptakes(medium)))[:20],
                 "free_atp_draft": None if np.isnan(free_before) else free_before,
