@@ -110,6 +110,23 @@ def test_the_model_has_the_reactions_of_the_tables(run: Context) -> None:
     assert summary["genes"] == len(model.genes)
 
 
+def test_enzyme_constrained_models_grow_in_cobrapy_as_in_the_tables(run: Context) -> None:
+    import cobra
+    from cobra.flux_analysis import flux_variability_analysis
+
+    for genome in GROWING:
+        model = cobra.io.read_sbml_model(str(run.store.model_path("ec_models", "0000", genome)))
+        told = {row["measure"]: row["value"] for row in run.store.read("ec_summary", "0000", genome).to_pylist()}
+        assert model.slim_optimize() == pytest.approx(told["growth"], abs=1e-6)
+        if genome == "mgen":
+            rows = run.store.read("ec_fva", "0000", genome).to_pylist()
+            whole = [row for row in rows if f"{row['reaction']}_REV" not in model.reactions]
+            names = [row["reaction"] for row in whole]
+            theirs = flux_variability_analysis(model, names, fraction_of_optimum=0.9, processes=1)
+            assert [row["minimum"] for row in whole] == pytest.approx(theirs.loc[names, "minimum"].tolist(), abs=1e-5)
+            assert [row["maximum"] for row in whole] == pytest.approx(theirs.loc[names, "maximum"].tolist(), abs=1e-5)
+
+
 def test_the_atlas_holds_every_row_and_duckdb_reads_it(run: Context) -> None:
     import duckdb
 

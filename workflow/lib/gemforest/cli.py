@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
         sub.add_argument("--profile", default="local", help="local, slurm, or a folder with config.yaml")
         sub.add_argument(
-            "--orphans", choices=["wait", "cancel"], default="wait", help="SLURM jobs that a dead run left at work"
+            "--orphans", choices=["wait", "cancel"], default="wait", help="jobs that a dead run left at work"
         )
         sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
     sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
@@ -192,6 +192,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     sub.add_argument(
         "--exclude-self", action="store_true", help="leave out reference entries with a query's accession or sequence"
     )
+
+    sub = add("kcat", _evaluate_kcat, "turnover numbers of pairs of enzyme and substrate")
+    text = "TSV, CSV or Parquet with the columns sequence, smiles, ec, and log10_kcat or kcat and unit"
+    sub.add_argument("--table", type=Path, required=True, help=text)
+    sub.add_argument("--model", type=Path, help="folder of a predictor (default: the shipped one)")
 
 
 def _context(parsed: argparse.Namespace) -> Context:
@@ -529,6 +534,16 @@ def _evaluate_reactions(parsed: argparse.Namespace) -> int:
     for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / "reactions.json")
+    return 0
+
+
+def _evaluate_kcat(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.turnover import evaluate_kcat
+
+    record = evaluate_kcat(parsed.table, parsed.out, parsed.model)
+    for name in ("r2", "r", "rmse", "coverage90", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "kcat.json")
     return 0
 
 

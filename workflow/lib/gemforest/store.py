@@ -3,7 +3,8 @@
 One Parquet file per genome per table, `<results>/<table>/shard=NNNN/<genome_id>.parquet`, zstd, written to a temporary
 name in the same folder and renamed, so that no reader ever meets half a file. Each file's metadata says whose it is
 and what it depends on (`gemforest.key`); a stage's main table also carries the genome's ledger row and the digests of
-the files written beside it. Page checksums are written, so that `check --deep` finds damage inside a file.
+the files written beside it. Every Parquet file is sealed with a SHA-256 of its own bytes, so that `check --deep` finds
+damage anywhere inside it, and page checksums are written, so that damaged rows are never read as data.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +26,10 @@ import pyarrow.parquet as pq
 from gemforest.tables import TABLES
 
 METADATA_PREFIX = "gemforest."
+SEAL = "sha256"
+_OPEN_SEAL = "0" * 64
+# As it lies in a footer: the key, one byte of field and one of length, the value.
+_SEAL_BYTES = re.compile(rb"gemforest\.sha256..([0-9a-f]{64})", re.DOTALL)
 MODEL_FOLDERS = ("draft_models", "models", "ec_models")
 
 
@@ -60,11 +66,25 @@ class Store:
         return self.root / ".progress" / stage / f"shard={shard}.json"
 
     def read(self, table: str, shard: str, genome_id: str, columns: list[str] | None = None) -> pa.Table:
-        """One genome's rows of one table, without the file's metadata."""
+        """One genome's rows of one table, without the file's metadata.
+
+        Raises
+        ------
+        InfrastructureError
+            The file is not there or is damaged: the disk's trouble, not the genome's.
+        """
         path = self.table_path(table, shard, genome_id)
-        # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+        try:
+            # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            # The module of errors stands on the ledger's, which stands on this one.
+            from gemforest.errors import InfrastructureError
+
+            raise InfrastructureError(
+                f"{path} cannot be read ({error}); `gemforest check --deep --repair`, then run again"
+            ) from error
 
 
 def digest(parts: Any) -> str:
@@ -90,6 +110,9 @@ def atomic(path: Path) -> Iterator[Path]:
         # mkstemp makes private files; results are to be read by the group like any other file.
         temporary.chmod(0o666 & ~_umask())
         yield temporary
+        if path.is_dir() and not path.is_symlink():
+            # Only an empty one goes: somebody's folder in a file's place is not ours to empty.
+            path.rmdir()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -98,16 +121,24 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> bool:
     """Write `text` atomically unless `path` holds it already; True where the file changed."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if holds(path, text):
         return False
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return True
 
 
+def holds(path: Path, text: str) -> bool:
+    """Whether a file is there and says just this."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
 def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
-    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema."""
-    named = {METADATA_PREFIX + key: value for key, value in (metadata or {}).items()}
+    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema, sealed."""
+    named = sealable({METADATA_PREFIX + key: value for key, value in (metadata or {}).items()})
     with atomic(path) as temporary:
         pq.write_table(
             rows.replace_schema_metadata(named),
@@ -116,6 +147,36 @@ def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None
             write_page_checksum=True,
             store_schema=True,
         )
+        seal(temporary)
+
+
+def sealable(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Schema metadata with room for a seal."""
+    return {**metadata, METADATA_PREFIX + SEAL: _OPEN_SEAL}
+
+
+def seal(path: Path) -> None:
+    """Put the SHA-256 of a Parquet file's bytes, taken with the open seal in its place, into its footer."""
+    data = path.read_bytes()
+    found = [match for match in _SEAL_BYTES.finditer(data) if match[1] == _OPEN_SEAL.encode()]
+    if len(found) != 1:
+        raise ValueError(f"{path}: expected room for one seal, found {len(found)}")
+    with path.open("r+b") as handle:
+        handle.seek(found[0].start(1))
+        handle.write(hashlib.sha256(data).hexdigest().encode())
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether every byte of a Parquet file is as it was written; False also for a file without a seal."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    for match in _SEAL_BYTES.finditer(data):
+        opened = b"".join([data[: match.start(1)], _OPEN_SEAL.encode(), data[match.end(1) :]])
+        if hashlib.sha256(opened).hexdigest().encode() == match[1]:
+            return True
+    return False
 
 
 def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, str]) -> None:
@@ -127,19 +188,21 @@ def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, s
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
-    """The `gemforest.` metadata of a file; None where it is missing, cut short or not Parquet."""
+    """The `gemforest.` metadata of a file; None where it is missing, cut short, damaged or not Parquet."""
+    prefix = METADATA_PREFIX.encode()
     try:
         raw = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        named = {key[len(prefix) :].decode(): value.decode() for key, value in raw.items() if key.startswith(prefix)}
+        named.pop(SEAL, None)
+        return named
+    except (OSError, ValueError, pa.ArrowException):
         return None
-    prefix = METADATA_PREFIX.encode()
-    return {key[len(prefix) :].decode(): value.decode() for key, value in raw.items() if key.startswith(prefix)}
 
 
 def sweep_temporaries(folder: Path) -> None:
     """Remove what a killed writer left in `folder`; only a job that owns the folder calls this."""
     if folder.is_dir():
-        for leftover in folder.glob(".*.tmp"):
+        for leftover in folder.glob(".*.tmp*"):
             leftover.unlink(missing_ok=True)
 
 

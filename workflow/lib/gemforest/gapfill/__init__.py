@@ -45,7 +45,7 @@ from gemforest.universe import Universe, load_universe, subnetwork, universe_sbm
 
 MOST_CANDIDATES = 5
 OXIDASE_SCORE = 0.5
-"""Normalised score of a terminal oxidase: 1.2 and more in 12 aerobes, 0.3 and less in clostridia and lactobacilli."""
+"""Normalised score of a terminal oxidase: 0.8 and more in 12 aerobes, 0.3 and less in clostridia and lactobacilli."""
 VITAMINS_PER_GROWTH = 0.02
 """Uptake of each vitamin while a fill is looked for, mmol gDW^-1 per growth aimed at: ten times what biomass holds."""
 _COUNTING_ROUNDS = 4
