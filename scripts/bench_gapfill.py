@@ -74,20 +74,21 @@ def main() -> None:
     drafts = read_drafts(parsed.project)
     records: list[Record] = []
     if parsed.only in (None, "fills"):
-        for name in list(drafts)[:2] if parsed.quick else drafts:
-            for medium in RICH_ONLY.get(
-                name, OWN.get(name, MEDIA) if parsed.own else MEDIA[: 3 if parsed.quick else None]
-            ):
-                records += fills(name, drafts[name], medium)
-                print(f"{name}\t{medium}", flush=True)
+        # M. genitalium last: on its rich media CarveMe's search may use up its ten minutes
+        for name in sorted(drafts, key=lambda name: (name in RICH_ONLY, name))[: 2 if parsed.quick else None]:
+            media = OWN.get(name, MEDIA) if parsed.own else MEDIA[: 3 if parsed.quick else None]
+            for medium in RICH_ONLY.get(name, media):
+                found = fills(name, drafts[name], medium)
+                records += found
+                print("\n".join(map(json.dumps, found)), flush=True)
     if parsed.only in (None, "recovery"):
         records += recovery(drafts, range(1 if parsed.quick else 5))
     if parsed.only == "phenotypes":
         if parsed.labels is None:
             parser.error("phenotypes needs --labels")
         records += phenotypes(parsed.project, parsed.labels, parsed.carveme, parsed.answers, parsed.quick)
-    for record in records:
-        print(json.dumps(record))
+    if parsed.only != "fills":
+        print("\n".join(map(json.dumps, records)))
     if parsed.json:
         text = json.dumps({"machine": platform.platform(), "records": records}, indent=1) + "\n"
         parsed.json.write_text(text, encoding="utf-8")
