@@ -517,7 +517,7 @@ def _resources(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=5,
+    version=6,
     reads=("draft_reactions", "drafts", "reaction_scores", "gene_reactions"),
     writes=("model_reactions", "gapfills", "fills"),
     parameters=(
