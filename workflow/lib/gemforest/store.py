@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gemforest import packing
 from gemforest.tables import TABLES
 
 METADATA_PREFIX = "gemforest."
@@ -62,9 +63,107 @@ class Store:
     def read(self, table: str, shard: str, genome_id: str, columns: list[str] | None = None) -> pa.Table:
         """One genome's rows of one table, without the file's metadata."""
         path = self.table_path(table, shard, genome_id)
+        if not path.exists() and (member := packing.members(path.parent).get(genome_id)):
+            return packing.read_member(path.parent, member, columns)
         # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
         with pq.ParquetFile(path) as file:
             return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+
+    def has(self, table: str, shard: str, genome_id: str) -> bool:
+        """Whether a genome has a file in a table, or a place in the shard's packed one."""
+        path = self.table_path(table, shard, genome_id)
+        return path.exists() or genome_id in packing.members(path.parent)
+
+    def metadata(self, table: str, shard: str, genome_id: str) -> dict[str, str] | None:
+        """The `gemforest.` metadata of a genome's file; None where it is missing, cut short or not Parquet."""
+        path = self.table_path(table, shard, genome_id)
+        if not path.exists() and (member := packing.members(path.parent).get(genome_id)):
+            return member.metadata
+        return read_metadata(path)
+
+    def holds(self, name: str, size: int) -> bool:
+        """Whether a file, by its name in the results folder, is there with that size, or was packed with it."""
+        path = self.root / name
+        try:
+            return path.stat().st_size == size
+        except FileNotFoundError:
+            member = packing.members(path.parent).get(path.stem)
+            return member is not None and member.size == size
+        except OSError:
+            return False
+
+    def damage(self, name: str, sha256: str = "") -> str:
+        """Read a file whole, or its place in a packed one: what is wrong with it, empty where nothing is.
+
+        Parameters
+        ----------
+        sha256
+            What its content must have; empty compares the page checksums of a Parquet file instead.
+        """
+        path = self.root / name
+        member = None if path.exists() else packing.members(path.parent).get(path.stem)
+        try:
+            if member:
+                packing.read_member(path.parent, member, None, checked=True)
+            elif not sha256:
+                with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                    file.read(use_threads=False)
+            found = member.sha256 if member else file_sha256(path)
+        except (OSError, pa.ArrowInvalid) as error:
+            return f"{path.name}: {error}"
+        return f"{name} is not the file that was written" if sha256 and found != sha256 else ""
+
+    def pack(self, tables: Sequence[str], shard: str) -> None:
+        """Gather the files that genomes of a shard left in a stage's tables (the main table first), and remove them.
+
+        Beside a genome's main file lie the files that its metadata names; what an earlier run packed and this one did
+        not write again is dropped. The main table comes last: a job that dies here finds the rest by it.
+        """
+        main, *beside = (self.table_path(table, shard, "any").parent for table in tables)
+        named: dict[str, set[str]] = {}
+        for path in _own_files(main):
+            if metadata := read_metadata(path):
+                named[path.stem] = set(json.loads(metadata["files"]))
+        for folder in beside:
+            gone = {g for g, names in named.items() if f"{folder.parent.name}/{folder.name}/{g}.parquet" not in names}
+            _pack(folder, named.keys() - gone, gone)
+        _pack(main, named.keys(), set())
+
+    def forget(self, table: str, shard: str, genomes: Iterable[str]) -> None:
+        """Remove genomes from a table, wherever they are in it."""
+        folder = self.table_path(table, shard, "any").parent
+        for genome_id in genomes:
+            self.table_path(table, shard, genome_id).unlink(missing_ok=True)
+        _pack(folder, set(), set(genomes))
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """Files of single genomes in a shard's folder of a table."""
+    return sorted(path for path in folder.glob("*.parquet") if path != packing.packed_path(folder))
+
+
+def _pack(folder: Path, fresh: Collection[str], gone: Collection[str]) -> None:
+    """Put the own files of `fresh` genomes into the packed file of a folder, and take out those that are `gone`."""
+    own = [path for path in _own_files(folder) if path.stem in fresh]
+    before = packing.members(folder)
+    if not own and not before.keys() & gone:
+        return
+    leaving = {path.stem for path in own} | set(gone)
+    parts = {}
+    for genome_id, member in before.items():
+        # A genome whose rows are damaged is left out: then it is missing, and made again.
+        with contextlib.suppress(OSError, pa.ArrowInvalid):
+            if genome_id not in leaving:
+                parts[genome_id] = packing.read_member(folder, member, None, checked=True), member
+    for path in own:
+        with pq.ParquetFile(path) as file:
+            rows = file.read(use_threads=False).replace_schema_metadata(None)
+        member = packing.Member(0, 0, path.stat().st_size, file_sha256(path), read_metadata(path) or {})
+        parts[path.stem] = rows, member
+    with atomic(packing.packed_path(folder)) as temporary:
+        packing.write_packed(temporary, parts, TABLES[folder.parent.name].schema)
+    for path in own:
+        path.unlink()
 
 
 def digest(parts: Any) -> str:
