@@ -8,7 +8,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run run-slurm test test-slurm lint demo-fetch clean
+.PHONY: run run-slurm test test-slurm lint bench demo-fetch clean
 
 run: $(VENV)/.ready
 	@scripts/find_diamond.sh
@@ -34,6 +34,13 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+# What the models predict, beside CarveMe with SCIP: `make bench QUICK=--quick DATA=FOLDER` (growth needs the folder).
+BENCH := results/bench
+bench: $(VENV)/.ready
+	@scripts/find_diamond.sh
+	@$(BIN)/python scripts/bench_evaluation.py $(QUICK) --cores $(CORES) --work $(BENCH) \
+		$(if $(DATA),--data $(DATA)) --json $(BENCH)/evaluation.json
 
 # The stage fetch with all its troubles, from a small NCBI on this machine.
 demo-fetch: $(VENV)/.ready

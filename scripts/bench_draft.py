@@ -13,7 +13,6 @@ an earlier DIAMOND; without it DIAMOND runs. --quick: M. genitalium and E. coli.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import platform
 import resource
@@ -22,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -36,12 +34,23 @@ from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
 from gemforest.draft import STAGE, carving_options, make_draft
 from gemforest.draft.carving import score_sum
+from gemforest.evaluation.carveme_benchmark import (
+    ORGANISMS,
+    UPTAKE,
+    Labels,
+    Organism,
+    benchmark_media,
+    biolog,
+    compared,
+    essentiality,
+    growth_rate,
+    on_medium,
+)
 from gemforest.evidence.scores import ReactionScore, load_rules, score_reactions
-from gemforest.fluxes import growth, medium_bounds, with_bounds
+from gemforest.fluxes import medium_bounds
 from gemforest.gapfill import fill
 from gemforest.homology import database, diamond
 from gemforest.models import Network
-from gemforest.simulate.knockouts import gene_losses, knock_out
 from gemforest.universe import load_universe, subnetwork, universe_sbml
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -52,40 +61,8 @@ ENGINES: dict[str, dict[str, str]] = {
     "highs_universe": {"draft.engine": "highs", "draft.biomass": "universe"},
     "carveme": {"draft.engine": "carveme", "draft.biomass": "universe"},
 }
-MIN_GROWTH, MAX_UPTAKE = 0.1, 10.0
-ELEMENTS = {"C": "carbon", "N": "nitrogen", "P": "phosphorus", "S": "sulfur"}
-REPLACED = {"C": {"glc__D", "lac__D", "lac__L"}, "N": {"nh4"}, "P": {"pi"}, "S": {"so4"}}
-BOOTSTRAPS = 2_000
-Labels = dict[str, tuple[bool, bool]]
+MIN_GROWTH = 0.1
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Organism:
-    """One of CarveMe's six; `biolog` is its medium and elements, `essentiality` its medium (None: everything)."""
-
-    proteome: str
-    short: str
-    universe: str
-    biolog: tuple[str, str] | None
-    essentiality: str | None
-    has_essentiality: bool = True
-
-    @property
-    def media(self) -> list[str]:
-        """Media to be filled for."""
-        growth_medium = self.biolog[0] if self.biolog else None
-        return [medium for medium in dict.fromkeys((growth_medium, self.essentiality)) if medium]
-
-
-ORGANISMS = (
-    Organism("M_genitalium_G37", "mgen", "gramneg", None, None),
-    Organism("Ecoli_K12_MG1655", "ecol", "gramneg", ("M9", "CNPS"), "M9"),
-    Organism("Paeruginosa_PAO1", "paer", "gramneg", ("M9", "C"), "M9[succ]"),
-    Organism("Soneidensis_MR1", "sone", "gramneg", ("ShewMM", "CN"), "LB"),
-    Organism("Rsolanacearum_GMI1000", "rsol", "gramneg", ("M9", "CNPS"), None, has_essentiality=False),
-    Organism("Bsubtilis_168", "bsub", "grampos", ("M9", "CNPS"), "LB"),
-)
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------------
@@ -157,26 +134,6 @@ def carved(organism: Organism, engine: str, hits: Path, work: Path) -> Record:
 # -- biology -----------------------------------------------------------------------------------------------------------
 
 
-def media() -> dict[str, set[str]]:
-    """CarveMe's benchmark media."""
-    found: dict[str, set[str]] = {}
-    with carveme_data("benchmark/media_db.tsv").open(encoding="utf-8") as handle:
-        for row in csv.DictReader(handle, delimiter="\t"):
-            found.setdefault(row["medium"], set()).add(row["compound"])
-    return found
-
-
-def on(network: Network, compounds: set[str]) -> Network:
-    """The network with these compounds at 10 mmol gDW^-1 h^-1 each."""
-    return with_bounds(network, medium_bounds(network, {f"EX_{c}_e": MAX_UPTAKE for c in compounds}))
-
-
-def rate(network: Network) -> float:
-    """Growth; 0 where there is none."""
-    found = growth(network)[1]
-    return 0.0 if np.isnan(found) else found
-
-
 def filled(organism: Organism, draft: Record, scored: list[ReactionScore]) -> tuple[Network, dict[str, bool], int]:
     """The draft filled for its media, whether it grew on each before, and how many reactions were added."""
     universe = load_universe(draft["universe"], CACHE)
@@ -187,80 +144,11 @@ def filled(organism: Organism, draft: Record, scored: list[ReactionScore]) -> tu
     before = len(kept)
     for medium in organism.media:
         network = subnetwork(universe, sorted(kept), gprs, organism.short)
-        grew[medium] = rate(on(network, media()[medium])) >= MIN_GROWTH
+        grew[medium] = growth_rate(on_medium(network, benchmark_media()[medium])) >= MIN_GROWTH
         if not grew[medium]:
-            bounds = medium_bounds(universe.network, {f"EX_{c}_e": MAX_UPTAKE for c in media()[medium]})
+            bounds = medium_bounds(universe.network, {f"EX_{c}_e": UPTAKE for c in benchmark_media()[medium]})
             kept |= fill(sbml, network.reactions, scores, bounds, MIN_GROWTH, medium)
     return subnetwork(universe, sorted(kept), gprs, organism.short), grew, len(kept) - before
-
-
-def biolog(organism: Organism, network: Network) -> Labels:
-    """Element and compound to (measured growth, computed growth)."""
-    found: Labels = {}
-    medium, elements = organism.biolog or ("", "")
-    for element in elements:
-        base = media()[medium] - REPLACED[element]
-        path = carveme_data(f"benchmark/biolog/{organism.short}/biolog_{ELEMENTS[element]}.tsv")
-        with path.open(encoding="utf-8") as handle:
-            for row in csv.DictReader(handle, delimiter="\t"):
-                if row["bigg_id"] and row["growth"]:
-                    exchange = f"EX_{row['bigg_id']}_e"
-                    held = exchange in network.reactions
-                    grows = held and rate(on(network, base | {row["bigg_id"]})) > MIN_GROWTH
-                    found[f"{element} {row['bigg_id']}"] = (row["growth"] in {"+", "++"}, grows)
-    return found
-
-
-def essentiality(organism: Organism, network: Network) -> Labels:
-    """Gene to (measured essential, computed essential), genes of the model only."""
-    compounds = media()[organism.essentiality] if organism.essentiality else None
-    everything = {r[3:-2] for r in network.reactions if r.startswith("EX_") and r.endswith("_e")}
-    losses = knock_out(on(network, everything if compounds is None else compounds), gene_losses(network))
-    lethal = losses.essential(0.1 * losses.intact_growth)
-    computed = dict(zip(losses.targets, lethal.tolist(), strict=True))
-    measured = measured_essential(organism)
-    if all(measured.values()):
-        # Only essential genes are listed: every other gene is not, as in CarveMe.
-        measured = dict.fromkeys(computed, False) | measured
-    return {gene: (measured[gene], dead) for gene, dead in computed.items() if gene in measured}
-
-
-def measured_essential(organism: Organism) -> dict[str, bool]:
-    """Gene to whether it was found essential."""
-    with carveme_data(f"benchmark/essentiality/{organism.short}.tsv").open(encoding="utf-8") as handle:
-        found = {row["bigg_id"]: row["phenotype"] for row in csv.DictReader(handle, delimiter="\t")}
-    return {gene: phenotype == "E" for gene, phenotype in found.items() if phenotype in {"E", "NE"}}
-
-
-def mcc(measured: np.ndarray, computed: np.ndarray) -> float:
-    """Matthews correlation; 0 where it is not defined."""
-    tp, tn = np.sum(measured & computed), np.sum(~measured & ~computed)
-    fp, fn = np.sum(~measured & computed), np.sum(measured & ~computed)
-    product = float(tp + fp) * float(tp + fn) * float(tn + fp) * float(tn + fn)
-    return float((tp * tn - fp * fn) / product**0.5) if product else 0.0
-
-
-def compared(what: str, ours: Labels, peer: Labels, names: tuple[str, str]) -> Record:
-    """MCC of each on its own labels and on the union, where what a model does not hold counts as computed false."""
-    union = sorted(ours.keys() | peer.keys())
-    measured = np.array([(ours.get(k) or peer[k])[0] for k in union], dtype=bool)
-    pair = [np.array([side[k][1] if k in side else False for k in union], dtype=bool) for side in (ours, peer)]
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(union), (BOOTSTRAPS, len(union)))
-    differences = [mcc(measured[d], pair[0][d]) - mcc(measured[d], pair[1][d]) for d in draws]
-    own = [mcc(*np.array(list(side.values()), dtype=bool).reshape(-1, 2).T) for side in (ours, peer)]
-    return {
-        "what": f"{what} MCC, {names[0]} against {names[1]}",
-        "value": round(mcc(measured, pair[0]), 3),
-        "unit": "MCC",
-        "peer": names[1],
-        "peer_value": round(mcc(measured, pair[1]), 3),
-        "difference_95": [round(float(q), 3) for q in np.percentile(differences, [2.5, 97.5])],
-        "n": len(union),
-        "on_own_labels": [round(v, 3) for v in own],
-        "n_own": [len(ours), len(peer)],
-        "accuracy": [round(float((measured == side).mean()), 3) for side in pair],
-    }
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
@@ -292,7 +180,7 @@ def bench(organisms: list[Organism], hits_folder: Path | None, work: Path) -> It
                 "hits_sha256": sha256(hits.read_bytes()).hexdigest(),
             }
             if organism.biolog:
-                labels.setdefault(("Biolog", engine), {})[organism.short] = biolog(organism, network)
+                labels.setdefault(("Biolog", engine), {})[organism.short] = biolog(organism, network, MIN_GROWTH)
             if organism.has_essentiality:
                 labels.setdefault(("essentiality", engine), {})[organism.short] = essentiality(organism, network)
     yield from judged(labels)
@@ -306,11 +194,16 @@ def judged(labels: Mapping[tuple[str, str], Mapping[str, Labels]]) -> Iterator[R
             pooled: tuple[Labels, Labels] = ({}, {})
             for name in labels.get((task, ours), {}):
                 pair = labels[task, ours][name], labels[task, peer][name]
-                yield compared(f"{task} {name}", *pair, (ours, peer))
+                yield named(f"{task} {name}", ours, peer, compared(*pair))
                 for whole, part in zip(pooled, pair, strict=True):
                     whole.update({f"{name} {k}": v for k, v in part.items()})
             if pooled[0]:
-                yield compared(f"{task} pooled", *pooled, (ours, peer))
+                yield named(f"{task} pooled", ours, peer, compared(*pooled))
+
+
+def named(what: str, ours: str, peer: str, found: Record) -> Record:
+    """A record with what was compared."""
+    return {"what": f"{what} MCC, {ours} against {peer}", **found, "peer": peer}
 
 
 def main() -> None:

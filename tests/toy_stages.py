@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -44,6 +45,9 @@ def process(task: Task) -> Products:
         if not seen.exists():
             seen.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "late":
+        # Dies when all is written, before its word reaches the job.
+        threading.Thread(target=_die_when_written, args=(task,), daemon=True).start()
     if kind == "diskfull":
         raise OSError(errno.ENOSPC, "No space left on device")
     if kind == "sleeper":
@@ -51,9 +55,19 @@ def process(task: Task) -> Products:
     return Products({"genomes": rows(task.genome_id)})
 
 
+def _die_when_written(task: Task) -> None:
+    while not task.context.store.table_path("genomes", task.shard, task.genome_id).exists():
+        time.sleep(0.0001)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def pooled(tasks: Sequence[Task], cores: int) -> dict[str, Products]:
     with (tasks[0].context.project / "calls.txt").open("a") as handle:
         handle.write(" ".join(task.genome_id for task in tasks) + "\n")
+    seen = tasks[0].context.project / "killed.seen"
+    if tasks[0].genome_id.startswith("killed") and not seen.exists():
+        seen.touch()
+        raise PoolCrashed(Reason.SEARCH_CRASHED, "somebody killed it")
     if any(task.genome_id.startswith("poison") for task in tasks):
         raise PoolCrashed(Reason.SEARCH_CRASHED, "segmentation fault")
     return {task.genome_id: Products({"genomes": rows(task.genome_id)}) for task in tasks}

@@ -10,7 +10,7 @@ from projects import REPOSITORY
 from scipy.sparse import csc_array
 
 from gemforest.energy import DISSIPATION, closed_directions, free_atp
-from gemforest.gapfill.filling import Infeasible, Problem, cheapest_fill
+from gemforest.gapfill.filling import Infeasible, Problem, cheapest_fill, cheapest_fills
 from gemforest.media import read_media
 from gemforest.models import Network
 
@@ -84,6 +84,20 @@ def test_trace_needs_do_not_leak() -> None:
         ({"a": -1, "t": -1e-5}, 0, 1000, None),
     ]
     assert cheapest_fill(problem(reactions)).added == (1,)
+
+
+def test_alternatives_come_in_order_of_cost_each_once_and_without_a_reaction_to_spare() -> None:
+    reactions = [
+        ({"a": -1}, -10, 0, None),
+        ({"a": -1, "c": 1}, 0, 1000, 1.0),
+        ({"a": -1, "b": 1}, 0, 1000, 0.6),
+        ({"b": -1, "c": 1}, 0, 1000, 0.6),
+        ({"b": -1, "c": 1}, 0, 1000, 0.9),
+        ({"c": -1}, 0, 1000, None),
+    ]
+    assert [fill.added for fill in cheapest_fills(problem(reactions), 9, 1.0)] == [(1,), (2, 3), (2, 4)]
+    assert [fill.added for fill in cheapest_fills(problem(reactions), 9, 0.3)] == [(1,), (2, 3)]
+    assert [fill.added for fill in cheapest_fills(problem(reactions), 1, 1.0)] == [(1,)]
 
 
 def test_each_medium_is_served_jointly() -> None:

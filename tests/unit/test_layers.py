@@ -10,9 +10,10 @@ import pytest
 from gemforest.stages import STAGE_NAMES
 
 PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "lib" / "gemforest"
-TOP = {"atlas", "check", "cli", "config_show", "dag", "doctor", "explain", "explain_gene", "export", "init",
-       "query", "report", "run", "runlock", "stages", "status", "evaluation", "mediacheck", "newproject", "project",
-       "efficiency", "sizing", "usermodels", "views", "questions", "figures", "plot", "terminal"}  # fmt: skip
+TOP = {"atlas", "check", "cli", "config_show", "dag", "doctor", "explain", "explain_gene", "explain_medium", "export",
+       "init", "query", "report", "run", "runlock", "stages", "status", "evaluation", "mediacheck", "mediaimport",
+       "newproject", "project", "efficiency", "sizing", "usermodels", "views", "questions", "figures", "plot",
+       "terminal"}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -214,3 +214,20 @@ def test_a_genome_in_flight_at_two_deaths_of_its_job_is_given_up_and_nothing_fin
     assert (row.outcome, row.reason) == (Outcome.FAILED, Reason.KILLED_ITS_JOB)
     assert calls(context).count("ok-1") == 1
     assert calls(context).count("sleeper-200") == 2
+
+
+def test_a_search_that_was_killed_once_is_no_verdict_on_a_genome(shard: Callable[..., Context]) -> None:
+    context = shard("killed-1")
+    run_shard(toy_stages.POOLED, context, "0000", cores=1)
+    assert ledger(context)["killed-1"].outcome is Outcome.OK
+    assert calls(context) == ["killed-1", "killed-1"]
+
+
+def test_a_worker_that_dies_after_its_last_file_is_not_repeated_and_leaves_no_temporary(
+    shard: Callable[..., Context],
+) -> None:
+    context = shard("late-1", limits={"seconds": 300, "memory_mb": 9000})
+    run_shard(toy_stages.FIRST, context, "0000", cores=1)
+    assert ledger(context)["late-1"].outcome is Outcome.OK
+    assert calls(context) == ["late-1"]
+    assert not list(context.store.root.rglob(".*.tmp"))

@@ -185,7 +185,7 @@ def test_any_genome_is_read_back_from_any_place(tmp_path_factory: pytest.TempPat
     schema = pa.schema([("value", pa.int64())])
     tables = {f"g{i}": pa.table({"value": pa.array(range(i, i + n), pa.int64())}) for i, n in enumerate(sizes)}
     parts = {name: (rows, packing.Member(0, 0, 1, "", {"genome_id": name})) for name, rows in tables.items()}
-    packing.write_packed(packing.packed_path(folder), parts, schema)
+    packing.write_packed(packing.packed_path(folder), parts, schema, {})
     name = data.draw(st.sampled_from(sorted(tables)))
     member = packing.members(folder)[name]
     assert member.metadata == {"genome_id": name}

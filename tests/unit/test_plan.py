@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from gemforest.errors import InputError
-from gemforest.plan import is_current, make_plan, read_shard, read_shards, rows_path, write_plan
+from gemforest.plan import (
+    is_current,
+    make_plan,
+    mend_plan,
+    plan_folder,
+    read_shard,
+    read_shards,
+    rows_path,
+    write_plan,
+)
 from gemforest.stage import Context
 
 HEADER = "genome_id\tsource\n"
@@ -94,3 +103,42 @@ def test_a_plan_of_many_genomes_is_quick_to_read(project: ProjectMaker, tmp_path
     context = project(sheet(*(f"g{i}" for i in range(2000))), shard_size=100)
     planned(context)
     assert (context.store.root / "plan" / "plan.json").stat().st_size < 20 * 100 + 500
+
+
+@pytest.mark.parametrize("file", ["members.tsv", "plan.json", "shards/shard=0000.tsv"])
+@pytest.mark.parametrize("damage", ["deleted", "cut", "garbled", "folder"])
+def test_a_damaged_plan_is_mended_and_every_genome_keeps_its_place(
+    project: ProjectMaker, file: str, damage: str
+) -> None:
+    planned(project(sheet("a", "gone", "b"), shard_size=2))
+    context = project(sheet("z", "a", "b"), shard_size=2)
+    before = planned(context)
+    # The removed genome's results remember where it was.
+    results = context.store.table_path("genomes", "0000", "gone")
+    results.parent.mkdir(parents=True)
+    results.touch()
+    path = plan_folder(context.store.root) / file
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) * 2 // 3])
+    elif damage == "garbled":
+        path.write_bytes(whole.replace(b"0000", b"\xff000").replace(b"a", b"q"))
+    elif damage == "folder":
+        path.mkdir()
+    assert mend_plan(context) == [path.name]
+    assert mend_plan(context) == []
+    assert {shard: sorted(genomes) for shard, genomes in planned(context).items()} == {
+        shard: sorted(genomes) for shard, genomes in before.items()
+    }
+    # Nobody moves into the place of the removed genome.
+    assert planned(project(sheet("z", "a", "b", "new"), shard_size=2))["0000"] == ["a"]
+
+
+def test_a_plan_that_was_cut_off_between_its_files_is_taken_as_it_is(project: ProjectMaker) -> None:
+    planned(project(sheet("a", "b"), shard_size=2))
+    old = (plan_folder(project(sheet("a")).store.root) / "plan.json").read_bytes()
+    context = project(sheet("a", "b", "c"), shard_size=2)
+    planned(context)
+    (plan_folder(context.store.root) / "plan.json").write_bytes(old)
+    assert planned(context) == {"0000": ["a", "b"], "0001": ["c"]}

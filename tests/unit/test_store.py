@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from gemforest.errors import InfrastructureError
 from gemforest.store import (
     Store,
     atomic,
     digest,
+    is_sealed,
     read_metadata,
     sweep_temporaries,
     write_parquet,
@@ -86,3 +88,36 @@ def test_sweeping_removes_temporaries_only(tmp_path: Path) -> None:
     (tmp_path / "g.parquet").touch()
     sweep_temporaries(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["g.parquet"]
+
+
+def test_a_changed_bit_anywhere_in_a_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, pa.table({"number": [1, 2, 3]}), {"key": "k"})
+    assert is_sealed(path)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        assert not is_sealed(path), place
+
+
+def test_damaged_rows_are_never_read_as_data(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.table_path("genomes", "0000", "a")
+    write_table(path, "genomes", pa.Table.from_pylist([{"genome_id": "a"}], schema=TABLES["genomes"].schema), {})
+    whole = path.read_bytes()
+    page = bytes([whole[40] ^ 0xFF])
+    path.write_bytes(whole[:40] + page + whole[41:])
+    with pytest.raises(InfrastructureError, match="check --deep --repair"):
+        store.read("genomes", "0000", "a")
+
+
+def test_an_empty_folder_in_the_place_of_a_file_makes_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.mkdir()
+    assert write_text(path, "text")
+    assert path.read_text() == "text"
+    path.unlink()
+    path.mkdir()
+    (path / "somebody's").touch()
+    with pytest.raises(OSError, match="not empty"):
+        write_text(path, "text")

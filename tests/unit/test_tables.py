@@ -15,7 +15,7 @@ DESIGNED = {
     "embed": {"embeddings"},
     "evidence": {"gene_reactions", "reaction_scores", "dark_enzymes"},
     "draft": {"draft_reactions"},
-    "gapfill": {"gapfills", "model_reactions"},
+    "gapfill": {"gapfills", "fills", "model_reactions"},
     "kinetics": {"kcats", "enzyme_costs", "ec_fba", "ec_fva"},
     "simulate": {"fba", "fva", "knockouts", "screens", "quality", "summary"},
 }

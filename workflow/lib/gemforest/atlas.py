@@ -7,6 +7,7 @@ and judges the share of failures over the whole run, after everything is written
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,10 +20,12 @@ from gemforest.ledger import Outcome
 from gemforest.plan import read_shard, read_shards
 from gemforest.stage import Context
 from gemforest.stages import all_stages
-from gemforest.store import Store, atomic, write_parquet
+from gemforest.store import Store, atomic, is_sealed, read_metadata, seal, sealable, write_parquet
 from gemforest.tables import LEDGER, TABLES
 from gemforest.views import LEDGER_TABLE, create_views
 
+# Metadata of a shard's ledger in the atlas: the sizes of the parts beside it.
+PARTS = "parts"
 # Below this many genomes a share of failures says nothing about the run.
 FEWEST_GENOMES_JUDGED = 20
 
@@ -61,9 +64,34 @@ def gather_shard(context: Context, shard: str, partial: bool = False) -> Counter
         for table in stage.writes:
             rows[table] = _gather(context.store, table, shard, finished)
     together = pa.concat_tables(ledgers) if ledgers else LEDGER.empty_table()
-    # The ledger comes last: it is what Snakemake tracks of this job.
-    write_parquet(context.store.atlas_path(LEDGER_TABLE, shard), _with_shard(together, shard))
+    sizes = {table: context.store.atlas_path(table, shard).stat().st_size for table in rows}
+    # The ledger comes last: it is what Snakemake tracks of this job. It names the parts that were written with it.
+    path = context.store.atlas_path(LEDGER_TABLE, shard)
+    write_parquet(path, _with_shard(together, shard), {PARTS: json.dumps(sizes)})
     return rows
+
+
+def damaged_parts(store: Store, shard: str, deep: bool = False) -> list[str]:
+    """Tables whose part of the atlas is not as it was written; none where the shard has not been gathered yet.
+
+    Parameters
+    ----------
+    deep
+        Read every byte; otherwise the sizes are looked at.
+    """
+    path = store.atlas_path(LEDGER_TABLE, shard)
+    if not path.exists():
+        return []
+    try:
+        sizes: dict[str, int] = json.loads((read_metadata(path) or {})[PARTS])
+    except (KeyError, ValueError):
+        return [LEDGER_TABLE]
+    damaged = [] if not deep or is_sealed(path) else [LEDGER_TABLE]
+    for table, size in sizes.items():
+        part = store.atlas_path(table, shard)
+        if not part.is_file() or part.stat().st_size != size or (deep and not is_sealed(part)):
+            damaged.append(table)
+    return damaged
 
 
 def read_whole_ledger(path: Path, stage: str, genomes: Iterable[str]) -> pa.Table:
@@ -86,14 +114,14 @@ def _gather(store: Store, table: str, shard: str, genomes: Iterable[str]) -> int
     """One table's part: written genome by genome, so that memory holds one genome; the number of rows."""
     schema = TABLES[table].schema.append(pa.field("shard", pa.string(), metadata={"doc": "shard of the genome"}))
     rows = 0
-    with (
-        atomic(store.atlas_path(table, shard)) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as out,
-    ):
-        for genome_id in genomes:
-            part = _with_shard(store.read(table, shard, genome_id), shard)
-            out.write_table(part.cast(schema))
-            rows += part.num_rows
+    with atomic(store.atlas_path(table, shard)) as temporary:
+        sealed = schema.with_metadata(sealable({}))
+        with pq.ParquetWriter(temporary, sealed, compression="zstd", write_page_checksum=True) as out:
+            for genome_id in genomes:
+                part = _with_shard(store.read(table, shard, genome_id), shard)
+                out.write_table(part.cast(sealed))
+                rows += part.num_rows
+        seal(temporary)
     return rows
 
 

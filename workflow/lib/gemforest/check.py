@@ -8,6 +8,9 @@ failures, so that they are tried again under the same key.
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,14 +19,20 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from gemforest.atlas import damaged_parts
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shards
 from gemforest.stage import Context, Stage
 from gemforest.stages import STAGE_NAMES, all_stages
+from gemforest.store import Store, is_sealed, sweep_temporaries
+from gemforest.views import LEDGER_TABLE
 
 # A source can vanish between the stage that brings it here and the one that reads it: caches are emptied.
 SOURCE_STAGE, READING_STAGE = "fetch", "genes"
+
+# Machines that share a disk need not agree on the second.
+CLOCK_SLACK_SECONDS = 60
 
 # Footers are small reads on a shared file system: waiting overlaps well.
 READERS = 8
@@ -59,7 +68,20 @@ def check(context: Context, deep: bool = False, repair: bool = False) -> list[Da
             damages += found
             if found and repair:
                 _forget(context, stage, shard, [damage.genome_id for damage in found if damage.genome_id])
+        damages += _check_atlas(context.store, shard, deep, repair)
+    damages += _check_ends(context.store, deep, repair)
+    if repair:
+        _pull_back(context.store)
     return damages
+
+
+def sweep(store: Store) -> None:
+    """Remove what killed writers left beside the files that no shard job owns; for the one run that holds the lock."""
+    for folder in (store.root, store.root / "plan", store.root / "plan" / "shards", store.root / "report"):
+        sweep_temporaries(folder)
+    for pattern in ("ledger/*/", "atlas/", "atlas/*/", ".progress/*/", ".inflight/*/*/"):
+        for folder in store.root.glob(pattern):
+            sweep_temporaries(folder)
 
 
 def retry(context: Context, reason: str | None = None, stage_name: str | None = None) -> list[tuple[str, str]]:
@@ -94,7 +116,7 @@ def _gap(stage: Stage, context: Context, shard: str) -> Iterator[Damage]:
 
 def _sources_gone(context: Context, shard: str) -> list[str]:
     """Genomes whose file was gone when it was to be read; both stages must run again to bring it back."""
-    with suppress(OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+    with suppress(OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         rows = read_ledger(context.store.ledger_path(READING_STAGE, shard))
         return [row.genome_id for row in rows if row.reason is Reason.FILE_NOT_FOUND]
     return []
@@ -106,9 +128,11 @@ def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator
         return
     try:
         rows = read_ledger(path)
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         yield Damage(stage.name, shard, "", f"the ledger cannot be read: {error}")
         return
+    if deep and not is_sealed(path):
+        yield Damage(stage.name, shard, "", "the ledger is not as it was written")
     with ThreadPoolExecutor(READERS) as readers:
         booked = readers.map(lambda row: booked_row(stage, context, shard, row.genome_id), rows)
         for row, found in zip(rows, booked, strict=True):
@@ -142,11 +166,83 @@ def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> N
         paths.append(context.store.table_path(stage.main_table, shard, genome_id))
         paths.append(context.store.inflight_path(stage.name, shard, genome_id))
         for path in paths:
-            path.unlink(missing_ok=True)
+            _remove(path)
     for table in stage.writes:
         context.store.forget(table, shard, genomes)
     for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) :]:
-        context.store.ledger_path(name, shard).unlink(missing_ok=True)
-    context.store.atlas_path("ledger", shard).unlink(missing_ok=True)
-    for last in ("atlas/atlas.duckdb", "report/index.html"):
-        (context.store.root / last).unlink(missing_ok=True)
+        _remove(context.store.ledger_path(name, shard))
+    _remove(context.store.atlas_path(LEDGER_TABLE, shard))
+    _forget_ends(context.store)
+
+
+def _forget_ends(store: Store) -> None:
+    for last in ENDS:
+        _remove(store.root / last)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or whatever stands in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _check_atlas(store: Store, shard: str, deep: bool, repair: bool) -> list[Damage]:
+    """The atlas parts of a shard against what its ledger says was written."""
+    tables = damaged_parts(store, shard, deep)
+    if tables and repair:
+        for table in {*tables, LEDGER_TABLE}:
+            _remove(store.atlas_path(table, shard))
+        _forget_ends(store)
+    return [Damage("atlas", shard, "", f"the part of {table} is missing, cut short or damaged") for table in tables]
+
+
+def _check_ends(store: Store, deep: bool, repair: bool) -> list[Damage]:
+    """What is made once for all shards: whole, or cut short."""
+    damages = []
+    for name, whole in ENDS.items():
+        path = store.root / name
+        if path.exists() and not (path.is_file() and whole(path, deep)):
+            damages.append(Damage(name.split("/")[0], "", "", f"{name} is cut short or damaged"))
+            if repair:
+                _remove(path)
+    return damages
+
+
+def _whole_database(path: Path, deep: bool) -> bool:
+    # Three header pages, then blocks of one size, each with a checksum of its own.
+    blocks, rest = divmod(path.stat().st_size - DUCKDB_HEADERS, DUCKDB_BLOCK)
+    with path.open("rb") as handle:
+        if rest or blocks < 1 or handle.read(12)[8:] != b"DUCK":
+            return False
+    if not deep:
+        return True
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path), read_only=True) as database:
+            database.execute("SELECT count(*) FROM duckdb_views()").fetchall()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _whole_page(path: Path, _deep: bool) -> bool:
+    return path.read_bytes().rstrip().endswith(b"</html>")
+
+
+ENDS = {"atlas/atlas.duckdb": _whole_database, "report/index.html": _whole_page}
+DUCKDB_HEADERS, DUCKDB_BLOCK = 3 * 4096, 256 * 1024
+
+
+def _pull_back(store: Store) -> None:
+    """Give files that a wrong clock dated into the future the present: Snakemake goes by times, and would wait for it.
+
+    What was made from such a file is always older than it, so that every run would make it again.
+    """
+    now = time.time()
+    for pattern in ("ledger/*/shard=*.parquet", "plan/shards/*.tsv", "atlas/*/shard=*.parquet", *ENDS):
+        for path in store.root.glob(pattern):
+            if path.stat().st_mtime > now + CLOCK_SLACK_SECONDS:
+                os.utime(path)

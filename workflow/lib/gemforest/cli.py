@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--cores", type=int, default=os.cpu_count() or 1)
         sub.add_argument("--profile", default="local", help="local, slurm, or a folder with config.yaml")
         sub.add_argument(
-            "--orphans", choices=["wait", "cancel"], default="wait", help="SLURM jobs that a dead run left at work"
+            "--orphans", choices=["wait", "cancel"], default="wait", help="jobs that a dead run left at work"
         )
         sub.add_argument("snakemake", nargs=argparse.REMAINDER, help="after --: arguments for Snakemake, such as -n")
     sub = add("resolve", _resolve, "write down which genomes the sheet's queries find; later, show what has changed")
@@ -113,8 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--force", action="store_true", help="replace a sheet that exists")
     sub = add("init", _init, "make a fresh project folder with a config, a commented sheet and the media")
     sub.add_argument("folder", type=Path, help="folder to make")
-    sub = add("media", _media, "check: which compounds of the media a universe cannot take up")
-    sub.add_argument("what", choices=["check"])
+    sub = add("media", _media, "check: what of the media a universe cannot take up; import: take over others' media")
+    sub.add_argument("what", choices=["check", "import"])
+    sub.add_argument("file", nargs="?", type=Path, help="import: CarveMe's table of media, or cobrapy's medium as JSON")
+    sub.add_argument("--name", default="", help="import: name of the medium")
     sub = add("simulate-model", _simulate_models, "simulate models that other tools made, as ours are")
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
@@ -122,9 +124,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
-    sub = add("explain", _explain, "why a reaction is in a genome's model or is not, or what is known of a gene")
+    sub = add("explain", _explain, "why a reaction is in a model or is not; a gene; or growth on a medium")
     sub.add_argument("genome", help="genome_id")
-    sub.add_argument("reaction", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("reaction", nargs="?", help="BiGG reaction id, such as PFK, or a gene id")
+    sub.add_argument("--medium", help="why the genome grows on this medium or does not, and what was filled for it")
     sub = add("query", _query, "ask the atlas in SQL, or a ready question")
     sub.add_argument("sql", nargs="?", help="one SELECT over the views")
     sub.add_argument("--list", action="store_true", help="the ready questions")
@@ -166,6 +169,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
     sub.add_argument("--media", type=Path, help="table of media (default: the workflow's config/media.tsv)")
+    sub.add_argument("--faults", action="store_true", help="also say where each wrong answer of FBA comes from")
     for name, columns, text in (
         ("essentiality", "org_id, proteome, gene_id, essential", "genes whose loss stops growth"),
         ("products", "org_id, proteome, bigg_id, produced", "fermentation products"),
@@ -177,6 +181,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         sub.add_argument("--medium", default="M9", help="medium of all organisms (default: M9)")
         sub.add_argument("--threshold", type=float, default=0.01, help="growth from this rate on, 1/h (default: 0.01)")
 
+    sub = add("reactions", _evaluate_reactions, "reactions of genes")
+    sub.add_argument("--proteomes", type=Path, required=True, help="folder with the proteomes")
+    sub.add_argument(
+        "--labels", type=Path, required=True, help="TSV with the columns org_id, proteome, gene_id, reaction (BiGG ids)"
+    )
     sub = add("ec", _evaluate_ec, "EC numbers of proteins")
     sub.add_argument("--fasta", type=Path, required=True, help="proteins (FASTA, may be packed)")
     sub.add_argument("--labels", type=Path, required=True, help="TSV with the columns id, ec (several joined by ;)")
@@ -361,15 +370,30 @@ def _init(parsed: argparse.Namespace) -> int:
 
 def _media(parsed: argparse.Namespace) -> int:
     from gemforest.media import read_media
-    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds
+    from gemforest.mediacheck import as_text, exchanged_compounds, lacking_compounds, uncapped_metals
     from gemforest.sheet import UNIVERSES
 
     context = _context(parsed)
+    if parsed.what == "import":
+        return _import_media(parsed, context.project / context.config["media"])
     universes = [name for name in UNIVERSES if name != "auto"]
-    found = lacking_compounds(
-        read_media(context.project / context.config["media"]), exchanged_compounds(universes, context.cache)
-    )
-    print(as_text(found, universes))
+    media = read_media(context.project / context.config["media"])
+    found = lacking_compounds(media, exchanged_compounds(universes, context.cache))
+    print("\n".join([*uncapped_metals(media), as_text(found, universes)]))
+    return 0
+
+
+def _import_media(parsed: argparse.Namespace, table: Path) -> int:
+    from gemforest.errors import InputError
+    from gemforest.mediaimport import add_to_table, read_foreign
+
+    if parsed.file is None:
+        raise InputError("media import: name the file; see `gemforest media --help`")
+    found = read_foreign(parsed.file, parsed.name)
+    rows = add_to_table(found, table)
+    for medium, metal, limit in found.capped:
+        print(f"{medium}\t{metal}: {limit:g} capped at 0.1, or the metal is food")
+    print(f"{rows} rows for {', '.join(found.media)} added to {table}; `gemforest media check` says what they lack")
     return 0
 
 
@@ -405,8 +429,16 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
     from gemforest.explain_gene import explain_any
 
+    if parsed.medium:
+        from gemforest.explain_medium import explain_medium
+
+        print(explain_medium(_context(parsed), parsed.genome, parsed.medium))
+        return 0
+    if parsed.reaction is None:
+        raise InputError("explain: name a reaction, a gene, or a medium with --medium")
     print(explain_any(_context(parsed), parsed.genome, parsed.reaction))
     return 0
 
@@ -457,6 +489,7 @@ def _evaluate_growth(parsed: argparse.Namespace) -> int:
         cores=parsed.cores,
         media=parsed.media,
         cache=Path("resources") / "cache",
+        faults=parsed.faults,
     )
     shown = ["macro_mcc", "macro_mcc_fba", "macro_mcc_score", "auc_score", "pooled_mcc", "accuracy", "organisms_total"]
     print("\n".join(f"{name}\t{record[name]}" for name in shown))
@@ -485,6 +518,17 @@ def _evaluate_answers(parsed: argparse.Namespace) -> int:
     for name in ("macro_mcc", "pooled_mcc", "accuracy", "organisms_total"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / f"{question.name}.json")
+    return 0
+
+
+def _evaluate_reactions(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.reactions import evaluate_reactions
+
+    cache = Path("resources") / "cache"
+    record = evaluate_reactions(parsed.proteomes, parsed.labels, parsed.out, parsed.cores, cache)
+    for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "reactions.json")
     return 0
 
 

@@ -20,7 +20,7 @@ from gemforest.config import Config, complete, to_text
 from gemforest.plan import Plan, is_current, make_plan, plan_folder, read_shards, rows_path, write_plan
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
-from gemforest.store import Store, write_text
+from gemforest.store import Store, holds, write_text
 
 # A source, second column of a rows file, that is not on this machine.
 FROM_AFAR = re.compile(r"^[^\t]+\t(?:GC[AF]_|https?://)", re.MULTILINE)
@@ -60,7 +60,7 @@ class Dag:
             plan = make_plan(self.context)
             if not is_current(plan, self.context.store.root):
                 self._new_plan = plan
-                self._stale = {s for s, text in plan.shards.items() if not _holds(self._rows_path(s), text)}
+                self._stale = {s for s, text in plan.shards.items() if not holds(self._rows_path(s), text)}
             self.shards = list(plan.shards)
         else:
             self.shards = read_shards(self.context.store.root)
@@ -162,7 +162,3 @@ class Dag:
             write_plan(self._new_plan, self.context)
             self._new_plan, self._stale = None, set()
         write_text(plan_folder(self.context.store.root) / "config.json", to_text(self.config))
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") == text

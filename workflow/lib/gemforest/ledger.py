@@ -182,3 +182,13 @@ def read_ledger(path: Path) -> list[LedgerRow]:
     with pq.ParquetFile(path) as file:
         rows = file.read(use_threads=False).to_pylist()
     return [LedgerRow(**row | {"outcome": Outcome(row["outcome"]), "reason": Reason(row["reason"])}) for row in rows]
+
+
+def read_genome_ids(path: Path) -> list[str]:
+    """The genomes that a shard's ledger names; none where it cannot be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            names: list[str] = file.read(["genome_id"], use_threads=False)["genome_id"].to_pylist()
+            return names
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return []

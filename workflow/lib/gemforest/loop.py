@@ -69,6 +69,8 @@ class Shard:
         finally:
             # A job that ends by itself, be it with an error, is no death of the genomes that it was at.
             shutil.rmtree(self._inflight_folder(), ignore_errors=True)
+            # What a killed worker was writing.
+            self._sweep()
         return Counter(row.outcome for row in self.rows.values())
 
     def _bring_up_to_date(self) -> None:
@@ -215,6 +217,9 @@ class Shard:
         except MemoryError:
             return Outcome.OUT_OF_MEMORY, Reason.MEMORY_LIMIT, "the machine refused more memory"
         except (ProcessExpired, CancelledError) as error:
+            if finished := self._current(task):
+                # It died between its last file and its word about it.
+                return finished
             if task.genome_id in watch.killed:
                 return Outcome.OUT_OF_MEMORY, Reason.MEMORY_LIMIT, f"more than {memory_mb:g} MB in {self.stage.name}"
             code = getattr(error, "exitcode", "unknown")
@@ -224,19 +229,22 @@ class Shard:
 
     # Pooled calls
 
-    def _run_pooled(self, tasks: Sequence[Task], progress: Progress) -> None:
-        """One call for all; where it crashes, halves, down to the genome that does it."""
+    def _run_pooled(self, tasks: Sequence[Task], progress: Progress, again: bool = True) -> None:
+        """One call for all; where it crashes, halves, down to the genome that does it, twice."""
         assert self.stage.pooled
         started = time.monotonic()
         try:
             products = self.stage.pooled(tasks, self.cores)
         except PoolCrashed as crash:
-            if len(tasks) == 1:
-                self._book_failure(tasks[0], Outcome.FAILED, crash.reason, crash.detail)
-            else:
+            if len(tasks) > 1:
                 half = len(tasks) // 2
                 self._run_pooled(tasks[:half], progress)
                 self._run_pooled(tasks[half:], progress)
+            elif again:
+                # A program that somebody killed does not die a second time.
+                self._run_pooled(tasks, progress, again=False)
+            else:
+                self._book_failure(tasks[0], Outcome.FAILED, crash.reason, crash.detail)
             return
         share = (time.monotonic() - started) / len(tasks)
         for task in tasks:
@@ -309,7 +317,9 @@ def finish(stage: Stage, task: Task, row: LedgerRow, products: Products | None) 
     common = {"genome_id": task.genome_id, "shard": task.shard, "stage": stage.name, "key": row.key}
     written: dict[str, tuple[int, str]] = {}
     for path in beside(stage, task.context, task.shard, task.genome_id):
-        path.unlink(missing_ok=True)
+        # A folder in a file's place is the writer's affair.
+        with contextlib.suppress(IsADirectoryError):
+            path.unlink(missing_ok=True)
     if products:
         for folder, network in products.models.items():
             from gemforest.models import write_sbml
@@ -340,11 +350,14 @@ def booked_row(stage: Stage, context: Context, shard: str, genome_id: str) -> Le
     metadata = store.metadata(stage.main_table, shard, genome_id)
     if not metadata or "ledger" not in metadata:
         return None
-    if (metadata["genome_id"], metadata["stage"], metadata["shard"]) != (genome_id, stage.name, shard):
+    if tuple(metadata.get(name) for name in ("genome_id", "stage", "shard")) != (genome_id, stage.name, shard):
         return None
-    if not all(store.holds(name, size) for name, (size, _sha256) in json.loads(metadata["files"]).items()):
+    try:
+        if not all(store.holds(name, size) for name, (size, _sha256) in json.loads(metadata["files"]).items()):
+            return None
+        return LedgerRow.from_json(metadata["ledger"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return LedgerRow.from_json(metadata["ledger"])
 
 
 def _row(

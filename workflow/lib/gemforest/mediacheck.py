@@ -1,7 +1,7 @@
 """`gemforest media check`: which compounds of the media a universe cannot take up, and what may have been meant.
 
 A compound without an exchange does no harm: it cannot be taken up, that is all. But a misspelt one looks just the same,
-so each is told with the nearest ids that the universe has.
+so each is told with the nearest ids that the universe has. Trace metals without a cap are told too: iron is food then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gemforest.media import Media
+from gemforest.mediaimport import TRACE_LIMIT, TRACE_METALS
 from gemforest.universe import load_universe
 
 
@@ -42,6 +43,17 @@ def lacking_compounds(media: Media, exchanged: Mapping[str, Collection[str]]) ->
                 near = () if compound in known else tuple(get_close_matches(compound, known, 3, 0.6))
                 found.append(Lacking(medium, compound, without, near))
     return found
+
+
+def uncapped_metals(media: Media) -> list[str]:
+    """A line per trace metal that a medium offers more of than traces."""
+    return [
+        f"{medium}\t{compound}\tis offered at {'the limit of food' if limit is None else f'{limit:g}'}; "
+        f"a trace metal above {TRACE_LIMIT:g} feeds models (FEROc): set max_uptake {TRACE_LIMIT:g}"
+        for medium, compounds in sorted(media.compounds.items())
+        for compound, limit in sorted(compounds.items())
+        if compound in TRACE_METALS and (limit is None or limit > TRACE_LIMIT)
+    ]
 
 
 def exchanged_compounds(universes: Collection[str], cache: Path) -> dict[str, set[str]]:

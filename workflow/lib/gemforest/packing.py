@@ -55,7 +55,7 @@ def members(folder: Path) -> dict[str, Member]:
     try:
         status = path.stat()
         return _members(path, status.st_mtime_ns, status.st_size)
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return {}
 
 
@@ -79,13 +79,17 @@ def read_member(folder: Path, member: Member, columns: list[str] | None, checked
     return found.slice(member.start - first, member.rows) if groups else found.slice(0, 0)
 
 
-def write_packed(path: Path, parts: Mapping[str, tuple[pa.Table, Member]], schema: pa.Schema) -> None:
+def write_packed(
+    path: Path, parts: Mapping[str, tuple[pa.Table, Member]], schema: pa.Schema, also: Mapping[str, str]
+) -> None:
     """Write genomes, in the order of their names, to `path`; `Member.start` and `rows` are set here.
 
     Parameters
     ----------
     parts
         genome_id to its rows and what its own file was.
+    also
+        Further metadata of the file.
     """
     ordered = sorted(parts)
     start, placed = 0, {}
@@ -94,7 +98,7 @@ def write_packed(path: Path, parts: Mapping[str, tuple[pa.Table, Member]], schem
         placed[genome_id] = asdict(member) | {"start": start, "rows": rows.num_rows}
         start += rows.num_rows
     together = pa.concat_tables([parts[genome_id][0].cast(schema) for genome_id in ordered])
-    metadata = {MEMBERS: json.dumps(placed, sort_keys=True, separators=(",", ":"))}
+    metadata = {**also, MEMBERS: json.dumps(placed, sort_keys=True, separators=(",", ":"))}
     pq.write_table(
         together.replace_schema_metadata(metadata),
         path,

@@ -8,6 +8,7 @@ is rewritten only where its rows changed, so that only changed shards run again.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -19,11 +20,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from gemforest.errors import InfrastructureError, InputError
+from gemforest.ledger import read_genome_ids
 from gemforest.media import read_media
 from gemforest.pinned import read_pinned, with_pinned
 from gemforest.sheet import Sheet, local_paths, read_sheet, shared_texts
 from gemforest.stage import Context
-from gemforest.store import digest, write_text
+from gemforest.store import digest, holds, write_text
 
 SHEET_FIELDS = ["genome_id", "source", "universe", "genetic_code", "medium", "content", "checksum", "tags"]
 ROW_FIELDS = (*SHEET_FIELDS, "fingerprint")
@@ -69,7 +71,7 @@ def make_plan(context: Context) -> Plan:
     media = read_media(context.project / context.config["media"])
     sheet = read_sheet(context.project / context.config["genomes"], media=media.names())
     pinned = read_pinned(sheet, media.names())
-    members = dict(_read_members(context.store.root))
+    members = _read_members(context.store.root)
     rows = _rows(sheet, pinned, context)
     # Snakemake's process goes on to build its jobs: Arrow's pool is to give back what the sheet needed.
     digest_of_sheet = digest([sheet.digest, pinned.digest]) if pinned else sheet.digest
@@ -97,16 +99,36 @@ def write_plan(plan: Plan, context: Context) -> list[str]:
     """Write a plan atomically, `plan.json` last; the shards whose rows changed."""
     root = context.store.root
     changed = [shard for shard, text in plan.shards.items() if write_text(rows_path(root, shard), text)]
-    members = [{"genome_id": g, "shard": s, "state": state} for g, (s, state) in plan.members.items()]
-    write_text(plan_folder(root) / "members.tsv", _to_tsv(MEMBER_FIELDS, members))
+    write_text(plan_folder(root) / "members.tsv", _members_text(plan))
     write_text(plan_folder(root) / "plan.json", _summary(plan))
     return changed
 
 
+def mend_plan(context: Context) -> list[str]:
+    """Write the plan again where a file of it is missing or damaged; what was wrong, in words.
+
+    A genome's place is never lost: it stands in `members.tsv`, in the rows files, and in the results themselves.
+    """
+    root = context.store.root
+    folder = plan_folder(root)
+    if not folder.exists():
+        return []
+    try:
+        summary = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        shards, members = dict(summary["shards"]), str(summary["members"])
+    except (OSError, ValueError, KeyError, TypeError):
+        wrong = ["plan.json"]
+    else:
+        wrong = [] if digest(_text(folder / "members.tsv")) == members else ["members.tsv"]
+        wrong += [rows_path(root, s).name for s, seen in shards.items() if digest(_text(rows_path(root, s))) != seen]
+    if wrong:
+        write_plan(make_plan(context), context)
+    return wrong
+
+
 def is_current(plan: Plan, root: Path) -> bool:
     """Whether the plan on disk says the same."""
-    path = plan_folder(root) / "plan.json"
-    return path.exists() and path.read_text(encoding="utf-8") == _summary(plan)
+    return holds(plan_folder(root) / "plan.json", _summary(plan))
 
 
 def read_shards(root: Path) -> list[str]:
@@ -114,8 +136,11 @@ def read_shards(root: Path) -> list[str]:
     path = plan_folder(root) / "plan.json"
     if not path.exists():
         raise InfrastructureError(f"{path} is missing: run `gemforest plan` first")
-    shards: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["shards"]
-    return list(shards)
+    try:
+        shards: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["shards"]
+        return list(shards)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InfrastructureError(f"{path} is damaged ({error}): run `gemforest plan` to write it again") from error
 
 
 def read_shard(root: Path, shard: str) -> list[dict[str, str]]:
@@ -128,7 +153,13 @@ def read_shard(root: Path, shard: str) -> list[dict[str, str]]:
 
 def _summary(plan: Plan) -> str:
     shards = {shard: digest(text) for shard, text in plan.shards.items()}
-    return json.dumps({"sheet": plan.sheet_digest, **plan.counts(), "shards": shards}, indent=1) + "\n"
+    facts = {"sheet": plan.sheet_digest, **plan.counts(), "members": digest(_members_text(plan)), "shards": shards}
+    return json.dumps(facts, indent=1) + "\n"
+
+
+def _members_text(plan: Plan) -> str:
+    members = [{"genome_id": g, "shard": s, "state": state} for g, (s, state) in plan.members.items()]
+    return _to_tsv(MEMBER_FIELDS, members)
 
 
 def _rows(sheet: Sheet, pinned: Sheet | None, context: Context) -> dict[str, str]:
@@ -194,11 +225,66 @@ def _case_clash(members: Iterable[str], rows: Iterable[str]) -> tuple[str, str] 
     return None
 
 
-def _read_members(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    path = plan_folder(root) / "members.tsv"
-    if path.exists():
-        for row in _from_tsv(path):
-            yield row["genome_id"], (row["shard"], row["state"])
+def _read_members(root: Path) -> dict[str, tuple[str, str]]:
+    """Each genome's place: from `members.tsv`, or where that is damaged or lost from all that remembers it."""
+    text = _text(plan_folder(root) / "members.tsv")
+    try:
+        summary = json.loads(_text(plan_folder(root) / "plan.json"))
+        whole = bool(summary["members"] == digest(text))
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if whole:
+        return _parsed_members(text)
+    places = _remembered(root)
+    # A plan that was cut off between its files left a list that is newer than its digest, and whole.
+    try:
+        listed = _parsed_members(text)
+    except (KeyError, ValueError, csv.Error):
+        listed = {}
+    if all(listed.get(genome_id, ("", ""))[0] == shard for genome_id, (shard, _) in places.items()):
+        return listed
+    return places
+
+
+def _parsed_members(text: str) -> dict[str, tuple[str, str]]:
+    members = {}
+    for row in csv.DictReader(io.StringIO(text), delimiter="\t"):
+        if not row["shard"].isdigit() or row["state"] not in (ACTIVE, REMOVED):
+            raise ValueError(f"no shard or state: {row}")
+        members[row["genome_id"]] = (row["shard"], row["state"])
+    return members
+
+
+def _remembered(root: Path) -> dict[str, tuple[str, str]]:
+    """Places as rows files, genomes' own files and ledgers remember them, in the order of shards."""
+    places: dict[str, tuple[str, str]] = {}
+    try:
+        shards = json.loads(_text(plan_folder(root) / "plan.json"))["shards"]
+    except (ValueError, KeyError, TypeError):
+        shards = {}
+    for path in sorted((plan_folder(root) / "shards").glob("shard=*.tsv")):
+        shard, text = path.stem.removeprefix("shard="), _text(path)
+        # One that its digest does not vouch for may hold anything; the results below know as well.
+        if shards.get(shard, digest(text)) == digest(text):
+            with contextlib.suppress(KeyError, ValueError, csv.Error):
+                rows = [row["genome_id"] for row in csv.DictReader(io.StringIO(text), delimiter="\t")]
+                places |= dict.fromkeys(rows, (shard, ACTIVE))
+    for path in sorted((root / "genomes").glob("shard=*/*.parquet")):
+        if not path.name.startswith("."):
+            places.setdefault(path.stem, (path.parent.name.removeprefix("shard="), REMOVED))
+    for path in sorted((root / "ledger").glob("*/shard=*.parquet")):
+        for genome_id in read_genome_ids(path):
+            places.setdefault(genome_id, (path.stem.removeprefix("shard="), REMOVED))
+    # Sorted by shard alone: within one, the order of the rows file is the order of joining.
+    return dict(sorted(places.items(), key=lambda item: item[1][0]))
+
+
+def _text(path: Path) -> str:
+    """What a file says; nothing where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _to_tsv(fields: tuple[str, ...], rows: Iterable[dict[str, str]]) -> str:

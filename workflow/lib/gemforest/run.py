@@ -15,11 +15,11 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gemforest.check import check
+from gemforest.check import check, sweep
 from gemforest.efficiency import read_efficiency, write_efficiency
 from gemforest.errors import InputError
-from gemforest.plan import plan_folder
-from gemforest.runlock import WAIT, RunLock, read_holder
+from gemforest.plan import mend_plan, plan_folder
+from gemforest.runlock import MARK, WAIT, RunLock, read_holder
 from gemforest.runlock import process as process_named
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES
@@ -62,12 +62,17 @@ def run(context: Context, options: RunOptions, console: Console) -> int:
     lock = RunLock(lock_path(context), options.profile, options.orphans)
     lock.acquire(console)
     try:
+        sweep(context.store)
+        if damaged := mend_plan(context):
+            console.print(f"The plan was damaged and is made again: {', '.join(damaged)}")
         if (plan_folder(context.store.root) / "plan.json").exists():
             for damage in check(context, repair=True):
                 console.print(f"Damaged, will be made again: {damage.stage} {damage.genome_id}: {damage.what}")
         _unlock_snakemake(context, console)
         before = _newest_ledger(context)
         code = _snakemake(context, [*_command(context, profile, options.cores), *extra], lock, console)
+        # A Snakemake that was killed leaves its jobs at work.
+        lock.settle_processes(console)
     finally:
         lock.release()
     if "-n" in extra or "--dry-run" in extra:
@@ -102,29 +107,37 @@ def _command(context: Context, profile: Path, cores: int) -> list[str]:
 def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console: Console) -> int:
     """Snakemake in a process of its own, its talk in a log, the progress of its shard jobs here."""
     if "-n" in command or "--dry-run" in command:
-        return subprocess.run(command, check=False, cwd=context.project, env=_environment()).returncode
+        return subprocess.run(command, check=False, cwd=context.project, env=_environment(lock)).returncode
     log = context.project / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project, env=_environment()
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=context.project, env=_environment(lock)
         )
-        lock.note(snakemake=process_named(process.pid))
         try:
+            lock.note(snakemake=process_named(process.pid))
             _watch(process, context, console, lambda: lock.note_slurm(log))
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             process.wait()
+        except BaseException:
+            # The disk may be full, or we are told to end: Snakemake must not go on without the lock.
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            raise
     if process.returncode:
         console.print(_last_words(log))
         console.print(f"Snakemake ended with status {process.returncode}; the whole log: {log}")
     return process.returncode
 
 
-def _environment() -> dict[str, str]:
-    """The jobs' shells call `gemforest`: they must find the one of this environment, activated or not."""
+def _environment(lock: RunLock) -> dict[str, str]:
+    """The jobs' shells call `gemforest`: they must find the one of this environment, activated or not.
+
+    The mark tells later which processes belong to this run.
+    """
     here = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
+    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)]), MARK: lock.mark}
 
 
 def _watch(process: subprocess.Popen[bytes], context: Context, console: Console, each_time: Callable[[], None]) -> None:

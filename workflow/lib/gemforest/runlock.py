@@ -1,21 +1,27 @@
 """The lock of a run, and what a run that died may have left at work.
 
-`results/run.lock` names the process that holds it, its Snakemake, and the id under which its SLURM jobs run. A lock
-left by a dead process of this host is released with a word; a live one, or one of another host, is respected. Jobs of
-a dead head go on in the queue: they are waited for or cancelled before anything is submitted again, or the same shard
-would be worked on twice at the same time.
+`results/run.lock` names the process that holds it, its Snakemake, the mark that its jobs on this machine carry in their
+environment, and the id under which its SLURM jobs run. A lock left by a dead process of this host is taken over with a
+word; a live one, or one of another host, is respected. Jobs of a dead head or a dead Snakemake go on, here or in the
+queue: they are waited for or cancelled before anything is started again, or the same shard would be worked on twice at
+the same time.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +32,8 @@ from gemforest.store import write_text
 
 WAIT, CANCEL = "wait", "cancel"
 QUEUE_POLL_SECONDS = 5.0
+PROCESS_POLL_SECONDS = 0.2
+MARK = "GEMFOREST_RUN"
 _SLURM_RUN = re.compile(r"SLURM run ID: (\S+)")
 
 
@@ -36,23 +44,55 @@ class RunLock:
     Attributes
     ----------
     orphans
-        What becomes of SLURM jobs that a dead run left: `wait` or `cancel`.
+        What becomes of jobs that a dead run left: `wait` or `cancel`.
+    mark
+        Value of the variable `MARK` in the environment of this run's processes.
     """
 
     path: Path
     profile: str = "local"
     orphans: str = WAIT
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def acquire(self, console: Console) -> None:
         """Take the lock; InputError where another live run, or one of another host, holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                with self.path.open("x", encoding="utf-8") as handle:
-                    handle.write(json.dumps(self._mine()))
-                return
-            except FileExistsError:
-                self._release_dead(console)
+        # Looking at a lock and taking it over must be one step, or two heads could both find the same dead one.
+        with _alone(self.path.parent):
+            before = self._dead_holder()
+            # Until they are settled, the lock keeps what the dead run left.
+            left = {"marks": [*before.get("marks", []), self.mark]}
+            write_text(self.path, json.dumps(before | self._mine() | left))
+        if before is NOBODY:
+            return
+        console.print(f"Releasing the lock of a run that is dead (pid {before.get('pid', 'unknown')}).")
+        try:
+            if before.get("slurm"):
+                settle_orphans(before["slurm"], self.orphans, console)
+            for mark in before.get("marks", []):
+                self.settle_processes(console, mark)
+        except BaseException:
+            # What that run left is still to be settled, by whoever comes next.
+            write_text(self.path, json.dumps(before))
+            raise
+        write_text(self.path, json.dumps(self._mine()))
+
+    def settle_processes(self, console: Console, mark: str = "") -> None:
+        """Wait for processes of a run on this machine whose Snakemake is gone, or end them, until none is left."""
+        told = False
+        while found := marked_processes(mark or self.mark):
+            if not told:
+                console.print(f"{len(found)} processes of that run are still at work here: {found[:5]}")
+                word = "Ending them." if self.orphans == CANCEL else "Waiting for them, so that nothing runs twice."
+                console.print(word)
+                told = True
+                if self.orphans == CANCEL:
+                    for pid in found:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGTERM)
+            time.sleep(PROCESS_POLL_SECONDS)
+        if told:
+            console.print("They have ended; what they finished is kept.")
 
     def note(self, **facts: Any) -> None:
         """Add to what the lock tells of this run."""
@@ -68,11 +108,15 @@ class RunLock:
         self.path.unlink(missing_ok=True)
 
     def _mine(self) -> dict[str, Any]:
-        return process(os.getpid()) | {"host": socket.gethostname(), "profile": self.profile}
+        facts = {"host": socket.gethostname(), "profile": self.profile}
+        return process(os.getpid()) | facts | {"marks": [self.mark]}
 
-    def _release_dead(self, console: Console) -> None:
+    def _dead_holder(self) -> dict[str, Any]:
+        """What the lock of a dead run tells; `NOBODY` where there is no lock; InputError where it is not to be had."""
         if not self.path.exists():
-            return
+            return NOBODY
+        if self.path.is_dir():
+            raise InputError(f"{self.path} is a folder; it was not made by gemforest: remove it")
         holder = read_holder(self.path)
         if holder.get("host") not in (None, socket.gethostname()):
             raise InputError(
@@ -86,10 +130,36 @@ class RunLock:
                 f"{self.path}: the run with pid {holder['pid']} is dead, but its Snakemake (pid "
                 f"{holder['snakemake']['pid']}) is still at work; wait for it, or end it"
             )
-        console.print(f"Releasing the lock of a run that is dead (pid {holder.get('pid', 'unknown')}).")
-        if holder.get("slurm"):
-            settle_orphans(holder["slurm"], self.orphans, console)
-        self.path.unlink(missing_ok=True)
+        return holder
+
+
+NOBODY: dict[str, Any] = {}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process of this machine in at a time; where a file system has no such locks, everybody."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def marked_processes(mark: str) -> list[int]:
+    """Living processes of this user on this machine that carry the mark; not those inside a SLURM job of their own."""
+    needle, found = f"{MARK}={mark}".encode(), []
+    own_job = os.environ.get("SLURM_JOB_ID", "").encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                variables = (entry / "environ").read_bytes().split(b"\0")
+                job = next((v.partition(b"=")[2] for v in variables if v.startswith(b"SLURM_JOB_ID=")), b"")
+                if needle in variables and job in (b"", own_job) and _start_of(int(entry.name)):
+                    found.append(int(entry.name))
+    return sorted(found)
 
 
 def process(pid: int) -> dict[str, Any]:

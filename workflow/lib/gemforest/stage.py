@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from gemforest.config import Config, parameter
 from gemforest.ledger import Reason
-from gemforest.models import Network
 from gemforest.store import Store, digest
 from gemforest.tables import TABLES
+
+if TYPE_CHECKING:
+    # With it comes scipy: a third of a second that a job with nothing to do need not wait for.
+    from gemforest.models import Network
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 One Parquet file per genome per table, `<results>/<table>/shard=NNNN/<genome_id>.parquet`, zstd, written to a temporary
 name in the same folder and renamed, so that no reader ever meets half a file. Each file's metadata says whose it is
 and what it depends on (`gemforest.key`); a stage's main table also carries the genome's ledger row and the digests of
-the files written beside it. Page checksums are written, so that `check --deep` finds damage inside a file.
+the files written beside it. Every Parquet file is sealed with a SHA-256 of its own bytes, so that `check --deep` finds
+damage anywhere inside it, and page checksums are written, so that damaged rows are never read as data.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,10 @@ from gemforest import packing
 from gemforest.tables import TABLES
 
 METADATA_PREFIX = "gemforest."
+SEAL = "sha256"
+_OPEN_SEAL = "0" * 64
+# As it lies in a footer: the key, one byte of field and one of length, the value.
+_SEAL_BYTES = re.compile(rb"gemforest\.sha256..([0-9a-f]{64})", re.DOTALL)
 MODEL_FOLDERS = ("draft_models", "models", "ec_models")
 
 
@@ -61,57 +68,75 @@ class Store:
         return self.root / ".progress" / stage / f"shard={shard}.json"
 
     def read(self, table: str, shard: str, genome_id: str, columns: list[str] | None = None) -> pa.Table:
-        """One genome's rows of one table, without the file's metadata."""
+        """One genome's rows of one table, without the file's metadata.
+
+        Raises
+        ------
+        InfrastructureError
+            The file is not there or is damaged: the disk's trouble, not the genome's.
+        """
         path = self.table_path(table, shard, genome_id)
-        if not path.exists() and (member := packing.members(path.parent).get(genome_id)):
-            return packing.read_member(path.parent, member, columns)
-        # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+        member = self._packed(path)
+        try:
+            if member:
+                return packing.read_member(path.parent, member, columns, checked=True)
+            # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            # The module of errors stands on the ledger's, which stands on this one.
+            from gemforest.errors import InfrastructureError
+
+            raise InfrastructureError(
+                f"{path} cannot be read ({error}); `gemforest check --deep --repair`, then run again"
+            ) from error
 
     def has(self, table: str, shard: str, genome_id: str) -> bool:
         """Whether a genome has a file in a table, or a place in the shard's packed one."""
         path = self.table_path(table, shard, genome_id)
-        return path.exists() or genome_id in packing.members(path.parent)
+        return path.exists() or self._packed(path) is not None
 
     def metadata(self, table: str, shard: str, genome_id: str) -> dict[str, str] | None:
         """The `gemforest.` metadata of a genome's file; None where it is missing, cut short or not Parquet."""
         path = self.table_path(table, shard, genome_id)
-        if not path.exists() and (member := packing.members(path.parent).get(genome_id)):
-            return member.metadata
-        return read_metadata(path)
+        member = self._packed(path)
+        return member.metadata if member else read_metadata(path)
 
     def holds(self, name: str, size: int) -> bool:
         """Whether a file, by its name in the results folder, is there with that size, or was packed with it."""
         path = self.root / name
+        if member := self._packed(path):
+            return member.size == size
         try:
-            return path.stat().st_size == size
-        except FileNotFoundError:
-            member = packing.members(path.parent).get(path.stem)
-            return member is not None and member.size == size
+            return path.is_file() and path.stat().st_size == size
         except OSError:
             return False
 
     def damage(self, name: str, sha256: str = "") -> str:
-        """Read a file whole, or its place in a packed one: what is wrong with it, empty where nothing is.
+        """Read every byte of a file, or of the packed one that it is in: what is wrong, empty where nothing is.
 
         Parameters
         ----------
         sha256
-            What its content must have; empty compares the page checksums of a Parquet file instead.
+            What its content must have; empty for a file that carries its own seal.
         """
         path = self.root / name
-        member = None if path.exists() else packing.members(path.parent).get(path.stem)
+        changed = f"{name} is not the file that was written"
+        if member := self._packed(path):
+            packed = packing.packed_path(path.parent)
+            status = packed.stat()
+            whole = _is_sealed_once(packed, status.st_mtime_ns, status.st_size)
+            return "" if whole and sha256 in ("", member.sha256) else changed
+        if not sha256:
+            return "" if is_sealed(path) else changed
         try:
-            if member:
-                packing.read_member(path.parent, member, None, checked=True)
-            elif not sha256:
-                with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                    file.read(use_threads=False)
-            found = member.sha256 if member else file_sha256(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            return f"{path.name}: {error}"
-        return f"{name} is not the file that was written" if sha256 and found != sha256 else ""
+            return "" if file_sha256(path) == sha256 else changed
+        except OSError as error:
+            return f"{name}: {error}"
+
+    def _packed(self, path: Path) -> packing.Member | None:
+        """A genome's place in the packed file of a folder; None where it has a file of its own, or no place."""
+        return None if path.exists() else packing.members(path.parent).get(path.stem)
 
     def pack(self, tables: Sequence[str], shard: str) -> None:
         """Gather the files that genomes of a shard left in a stage's tables (the main table first), and remove them.
@@ -137,6 +162,11 @@ class Store:
         _pack(folder, set(), set(genomes))
 
 
+@lru_cache(maxsize=64)
+def _is_sealed_once(path: Path, _mtime_ns: int, _size: int) -> bool:
+    return is_sealed(path)
+
+
 def _own_files(folder: Path) -> list[Path]:
     """Files of single genomes in a shard's folder of a table."""
     return sorted(path for path in folder.glob("*.parquet") if path != packing.packed_path(folder))
@@ -152,7 +182,7 @@ def _pack(folder: Path, fresh: Collection[str], gone: Collection[str]) -> None:
     parts = {}
     for genome_id, member in before.items():
         # A genome whose rows are damaged is left out: then it is missing, and made again.
-        with contextlib.suppress(OSError, pa.ArrowInvalid):
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
             if genome_id not in leaving:
                 parts[genome_id] = packing.read_member(folder, member, None, checked=True), member
     for path in own:
@@ -160,8 +190,12 @@ def _pack(folder: Path, fresh: Collection[str], gone: Collection[str]) -> None:
             rows = file.read(use_threads=False).replace_schema_metadata(None)
         member = packing.Member(0, 0, path.stat().st_size, file_sha256(path), read_metadata(path) or {})
         parts[path.stem] = rows, member
+    if not parts:
+        packing.packed_path(folder).unlink(missing_ok=True)
+        return
     with atomic(packing.packed_path(folder)) as temporary:
-        packing.write_packed(temporary, parts, TABLES[folder.parent.name].schema)
+        packing.write_packed(temporary, parts, TABLES[folder.parent.name].schema, sealable({}))
+        seal(temporary)
     for path in own:
         path.unlink()
 
@@ -189,6 +223,9 @@ def atomic(path: Path) -> Iterator[Path]:
         # mkstemp makes private files; results are to be read by the group like any other file.
         temporary.chmod(0o666 & ~_umask())
         yield temporary
+        if path.is_dir() and not path.is_symlink():
+            # Only an empty one goes: somebody's folder in a file's place is not ours to empty.
+            path.rmdir()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -197,16 +234,24 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> bool:
     """Write `text` atomically unless `path` holds it already; True where the file changed."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if holds(path, text):
         return False
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return True
 
 
+def holds(path: Path, text: str) -> bool:
+    """Whether a file is there and says just this."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
 def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
-    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema."""
-    named = {METADATA_PREFIX + key: value for key, value in (metadata or {}).items()}
+    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema, sealed."""
+    named = sealable({METADATA_PREFIX + key: value for key, value in (metadata or {}).items()})
     with atomic(path) as temporary:
         pq.write_table(
             rows.replace_schema_metadata(named),
@@ -215,6 +260,36 @@ def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None
             write_page_checksum=True,
             store_schema=True,
         )
+        seal(temporary)
+
+
+def sealable(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Schema metadata with room for a seal."""
+    return {**metadata, METADATA_PREFIX + SEAL: _OPEN_SEAL}
+
+
+def seal(path: Path) -> None:
+    """Put the SHA-256 of a Parquet file's bytes, taken with the open seal in its place, into its footer."""
+    data = path.read_bytes()
+    found = [match for match in _SEAL_BYTES.finditer(data) if match[1] == _OPEN_SEAL.encode()]
+    if len(found) != 1:
+        raise ValueError(f"{path}: expected room for one seal, found {len(found)}")
+    with path.open("r+b") as handle:
+        handle.seek(found[0].start(1))
+        handle.write(hashlib.sha256(data).hexdigest().encode())
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether every byte of a Parquet file is as it was written; False also for a file without a seal."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    for match in _SEAL_BYTES.finditer(data):
+        opened = b"".join([data[: match.start(1)], _OPEN_SEAL.encode(), data[match.end(1) :]])
+        if hashlib.sha256(opened).hexdigest().encode() == match[1]:
+            return True
+    return False
 
 
 def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, str]) -> None:
@@ -226,19 +301,21 @@ def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, s
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
-    """The `gemforest.` metadata of a file; None where it is missing, cut short or not Parquet."""
+    """The `gemforest.` metadata of a file; None where it is missing, cut short, damaged or not Parquet."""
+    prefix = METADATA_PREFIX.encode()
     try:
         raw = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        named = {key[len(prefix) :].decode(): value.decode() for key, value in raw.items() if key.startswith(prefix)}
+        named.pop(SEAL, None)
+        return named
+    except (OSError, ValueError, pa.ArrowException):
         return None
-    prefix = METADATA_PREFIX.encode()
-    return {key[len(prefix) :].decode(): value.decode() for key, value in raw.items() if key.startswith(prefix)}
 
 
 def sweep_temporaries(folder: Path) -> None:
     """Remove what a killed writer left in `folder`; only a job that owns the folder calls this."""
     if folder.is_dir():
-        for leftover in folder.glob(".*.tmp"):
+        for leftover in folder.glob(".*.tmp*"):
             leftover.unlink(missing_ok=True)
 
 

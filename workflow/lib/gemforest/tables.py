@@ -333,7 +333,31 @@ _DECLARED = [
                 column("candidate_genes", TEXTS, "genes with hits below the threshold for it"),
                 column("unblocks", TEXTS, "biomass precursors that cannot be made without it"),
                 column("frequency", pa.float64(), "share of alternative fills that hold it"),
-                column("flags", TEXTS, "against_dg | breaks_cycle"),
+                column("flags", TEXTS, "against_dg | breaks_cycle | vitamin"),
+            ]
+        ),
+    ),
+    Table(
+        "fills",
+        "gapfill",
+        "one way of making the draft grow on a medium; rank 1 was taken and is what the figures are about",
+        pa.schema(
+            [
+                GENOME_ID,
+                MEDIUM,
+                column("rank", pa.int32(), "1 for the cheapest, which was taken; more with an ensemble"),
+                column("reactions", TEXTS, "what is added; nothing where the draft grows"),
+                column("cost", pa.float64(), "sum of the additions' costs"),
+                column("least_cost", pa.float64(), "least cost proven for the candidates looked at"),
+                column("growth_per_h", pa.float64(), "growth of the model on the medium", "h^-1"),
+                column("growth_without_carbon_per_h", pa.float64(), "the same without carbon sources", "h^-1"),
+                column("carbon_sources", TEXTS, "what the model takes carbon from, at most 20; vitamins do not count"),
+                column("free_atp_draft", pa.float64(), "ATP that the draft makes from nothing", FLUX),
+                column("cycle_draft", TEXTS, "reactions of a cycle behind it"),
+                column("free_atp_model", pa.float64(), "ATP that the filled model makes from nothing", FLUX),
+                column("cycle_model", TEXTS, "reactions of a cycle behind it"),
+                column("flags", TEXTS, "grows_without_carbon | free_energy"),
+                column("limit_fired", pa.string(), "what ended the search before it was done; empty: nothing"),
             ]
         ),
     ),

@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +23,20 @@ import numpy as np
 
 from gemforest import __version__
 from gemforest.errors import InputError
+from gemforest.evaluation.attribution import CAUSES, Fault, Sources, missed, wrongly_called
 from gemforest.evaluation.calls import Call, CallModel, Said, load_call_model
 from gemforest.evaluation.kinship import GenomeFacts, genome_facts, kinship_rules, load_kinship
 from gemforest.evaluation.labels import GrowthLabel, read_growth_labels
 from gemforest.evaluation.metrics import Confusion, auc, brier, confusion, macro, macro_interval, number
 from gemforest.evaluation.project import Finished, Genome, find_file, run_project
+from gemforest.media import read_media
 from gemforest.simulate.growth_score import common_compounds, growth_scores
+from gemforest.simulate.screens import without_carbon
 from gemforest.store import write_text
 
 BASE_MEDIUM = "M9"
 THRESHOLD = 0.01
-SUMMARY, CALLS = "growth.json", "calls.tsv"
+SUMMARY, CALLS, FAULTS = "growth.json", "calls.tsv", "faults.tsv"
 LOWEST_SCORE = -1e9
 GENOME_SECONDS = 600
 
@@ -72,6 +76,8 @@ def evaluate_growth(
     cores: int = 1,
     media: Path | None = None,
     cache: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    faults: bool = False,
 ) -> dict[str, Any]:
     """Run the default pipeline over the labelled organisms and compare; the record that `growth.json` holds.
 
@@ -87,6 +93,10 @@ def evaluate_growth(
         Medium that the sources are added to; what it holds of carbon is taken out first.
     threshold
         Growth rate from which FBA's answer is growth, h^-1.
+    changes
+        What the config says besides, for a variant of the pipeline.
+    faults
+        Also say where each wrong answer of FBA comes from (`attribution.py`), in `faults.tsv`.
 
     Raises
     ------
@@ -105,9 +115,8 @@ def evaluate_growth(
         raise InputError(f"{proteomes}: none of the proteomes is there, among them {next(iter(names.values()))}")
     out.mkdir(parents=True, exist_ok=True)
     compounds = sorted({label.bigg_id for label in rows if label.bigg_id})
-    finished = run_project(
-        out / "project", genomes, settings(base_medium, threshold, compounds), cores=cores, media=media, cache=cache
-    )
+    wanted = merged(settings(base_medium, threshold, compounds), changes or {})
+    finished = run_project(out / "project", genomes, wanted, cores=cores, media=media, cache=cache)
     missing = {
         org_id: ("proteome_not_found", f"no file {names[org_id]} in {proteomes}")
         for org_id, path in found.items()
@@ -125,6 +134,12 @@ def evaluate_growth(
         "threshold_per_h": threshold,
         "default_call": "growth score and the compound's prior among kin (resources/growth_calls.json)",
     }
+    if faults:
+        by_organism = faults_of(judged, finished, base_medium, threshold)
+        write_text(out / FAULTS, faults_text(by_organism))
+        record["faults"] = {
+            name: dict(sorted(Counter(fault.cause for fault in own).items())) for name, own in by_organism.items()
+        }
     write_text(out / CALLS, calls_text(judged))
     write_text(out / SUMMARY, json.dumps(record, indent=1) + "\n")
     return record
@@ -146,6 +161,15 @@ def settings(base_medium: str, threshold: float, compounds: Sequence[str]) -> di
             "knockouts": [],
         },
     }
+
+
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes, part by part."""
+    parts = dict(settings)
+    for name, value in changes.items():
+        inner = isinstance(value, Mapping) and isinstance(parts.get(name), Mapping)
+        parts[name] = merged(parts[name], value) if inner else value
+    return parts
 
 
 @dataclass(frozen=True)
@@ -258,6 +282,36 @@ def _row(label: GrowthLabel, organism: Organism, reason: tuple[str, str] | None,
         basis=call.basis,
         note=note,
     )
+
+
+def faults_of(rows: Sequence[Row], finished: Finished, base_medium: str, threshold: float) -> dict[str, list[Fault]]:
+    """Organism to where each wrong answer of FBA comes from; organisms with a model only."""
+    context = finished.context
+    uptake = context.config["growth"]["uptake"]
+    medium = read_media(context.project / context.config["media"]).uptakes(base_medium, uptake) or {}
+    found = {}
+    for name in finished.places:
+        own = [row for row in rows if row.label.org_id == name and row.label.bigg_id]
+        network, universe = finished.network(name), finished.universe(name)
+        base = without_carbon(universe, medium)
+        growing = {row.label.bigg_id for row in own if row.fba}
+        model = Sources(network, base, uptake, threshold)
+        whole = Sources(universe, base, uptake, threshold)
+        wrong = [row for row in own if row.fba != row.label.growth]
+        absent = [row.label.bigg_id for row in wrong if row.label.growth]
+        extra = [row.label.bigg_id for row in wrong if not row.label.growth]
+        found[name] = missed(whole, network.reactions, absent, bool(growing)) + wrongly_called(model, extra, growing)
+    return found
+
+
+def faults_text(found: Mapping[str, Sequence[Fault]]) -> str:
+    """The table of every wrong answer of FBA and its cause."""
+    lines = ["org_id\tbigg_id\tfault\tcause\tmeaning\treactions"]
+    for org_id, faults in found.items():
+        for fault in faults:
+            cells = [org_id, fault.compound, fault.kind, fault.cause, CAUSES[fault.cause], ";".join(fault.reactions)]
+            lines.append("\t".join(cells))
+    return "\n".join(lines) + "\n"
 
 
 def summarise(rows: Sequence[Row], reasons: Mapping[str, tuple[str, str]]) -> dict[str, Any]:

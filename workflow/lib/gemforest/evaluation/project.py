@@ -18,14 +18,19 @@ from typing import Any
 import yaml
 
 from gemforest.config import WORKFLOW, load_config
+from gemforest.energy import universe_closed_directions
 from gemforest.errors import InputError
+from gemforest.fluxes import with_bounds
+from gemforest.gapfill import without_cycles
 from gemforest.ledger import REASON_TEXT, LedgerRow, Outcome, read_ledger
 from gemforest.loop import run_shard
+from gemforest.models import Network
 from gemforest.plan import make_plan, read_shards, write_plan
 from gemforest.sheet import suggested_id
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
 from gemforest.store import Store, write_text
+from gemforest.universe import load_universe, subnetwork
 
 PACKED = (".gz", ".bz2", ".xz")
 
@@ -60,6 +65,24 @@ class Finished:
     places: dict[str, tuple[str, str]]
     reached: dict[str, tuple[str, str]]
     reasons: dict[str, tuple[str, str]]
+
+    def universe(self, name: str) -> Network:
+        """What a genome's draft was carved from, with the directions closed that its fill could not use."""
+        shard, genome_id = self.places[name]
+        universe = self.context.store.read("drafts", shard, genome_id, ["universe"])["universe"][0].as_py()
+        loaded = load_universe(universe, self.context.cache)
+        return without_cycles(loaded.network, universe_closed_directions(loaded, self.context.cache))
+
+    def network(self, name: str) -> Network:
+        """A genome's filled model, with the bounds of `model_reactions`."""
+        shard, genome_id = self.places[name]
+        store = self.context.store
+        universe = store.read("drafts", shard, genome_id, ["universe"])["universe"][0].as_py()
+        rows = store.read("model_reactions", shard, genome_id).to_pylist()
+        gprs = {row["reaction"]: row["gpr"] for row in rows}
+        bounds = {row["reaction"]: (row["lower_bound"], row["upper_bound"]) for row in rows}
+        loaded = load_universe(universe, self.context.cache)
+        return with_bounds(subnetwork(loaded, list(gprs), gprs, genome_id), bounds)
 
 
 def needed_stages(last: str) -> list[str]:

@@ -1,30 +1,39 @@
-"""Gap-fill: reactions added so that the draft grows on its media, in the tables `model_reactions` and `gapfills`.
+"""Gap-fill: reactions added so that the draft grows on its media: tables `model_reactions`, `gapfills`, `fills`.
 
-The engine `highs` (`filling.py`) finds the cheapest additions without big-M, so that nothing leaks, and does not let
-them make energy from nothing (`energy.py`). An addition costs the less the more the evidence speaks for it: -ln P, with
-that of the least probability that evidence keeps as 1, and 1 without any. The engine `carveme` is CarveMe's MILP with
-SCIP (Machado et al. 2018), a scored reaction costing 1/(1+score), others 1. A draft that grows already gets nothing.
-Where nothing helps, `diagnosis.py` says what is missing. The model written has the bounds of the genome's first medium.
+The engine `highs` (`filling.py`) finds the cheapest additions without big-M, so that nothing leaks; what each costs is
+in `costs.py`, what a fill must not do in `guards.py`, `energy.py` keeps it from energy out of nothing. Media are filled
+one after another, each fill staying for the next, or jointly. The engine `carveme` is CarveMe's MILP with SCIP (Machado
+et al. 2018), medium by medium. A draft that grows already gets nothing. Where nothing helps, `diagnosis.py` says what
+is missing. The model written has the bounds of the genome's first medium.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from gemforest.carveme_files import carveme_version
-from gemforest.energy import close, energies_path, universe_closed_directions
+from gemforest.energy import close, energies_path, free_atp, reaction_energies, universe_closed_directions
 from gemforest.errors import GenomeError
 from gemforest.fluxes import growth, with_bounds
+from gemforest.gapfill.carveme_engine import fill
+from gemforest.gapfill.costs import (
+    CARVEME,
+    Evidence,
+    Prices,
+    addition_costs,
+    addition_problem,
+    reaction_kinds,
+    split_columns,
+    uphill,
+)
 from gemforest.gapfill.diagnosis import in_words, unmakeable
-from gemforest.gapfill.filling import Infeasible, Problem, cheapest_fill
+from gemforest.gapfill.filling import Infeasible, TooLarge, cheapest_fills
+from gemforest.gapfill.guards import VITAMINS, carbon_sources, oxidases, oxygen_consumption, uptake_route
+from gemforest.gapfill.reach import universe_reach
 from gemforest.ledger import Reason
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
@@ -34,67 +43,43 @@ from gemforest.store import file_sha256
 from gemforest.tables import TABLES
 from gemforest.universe import Universe, load_universe, subnetwork, universe_sbml
 
-# The evidence keeps no call below this; an addition with such a probability costs as much as one without any.
-LEAST_PROBABILITY = 0.02
-LEAST_COST = 0.01
 MOST_CANDIDATES = 5
+VITAMINS_PER_GROWTH = 0.02
+"""Uptake of each vitamin while a fill is looked for, mmol gDW^-1 per growth aimed at: ten times what biomass holds."""
+_COUNTING_ROUNDS = 4
+_ENOUGH = 1.0 - 1e-6
+
+Directions = tuple[tuple[str, int], ...]
 
 
 def process(task: Task) -> Products:
-    """Fill the draft for each medium in turn; each fill stays for the next."""
-    draft = task.read("draft_reactions", ["reaction", "in_draft", "gpr", "normalized_score"]).to_pylist()
-    name = task.read("drafts", ["universe"])["universe"][0].as_py()
-    universe = load_universe(name, task.context.cache)
-    scores = {row["reaction"]: row["normalized_score"] for row in draft if row["normalized_score"] is not None}
-    gprs = {row["reaction"]: row["gpr"] for row in draft if row["in_draft"] and "spontaneous" not in row["gpr"]}
-    kept = [row["reaction"] for row in draft if row["in_draft"]]
-    probabilities = _probabilities(task)
-    media = read_media(task.context.project / task.context.config["media"])
-    uptake = task.parameters["growth.uptake"]
-    exact = task.parameters["gapfill.engine"] == "highs"
-    closed = universe_closed_directions(universe, task.context.cache) if exact else ()
-    added: dict[str, str] = {}
-
-    def model() -> Network:
-        return without_cycles(subnetwork(universe, [*kept, *added], gprs, task.genome_id), closed)
-
-    for medium in task.row["medium"].split(";"):
-        network = model()
-        limits = media.uptakes(medium, uptake)
-        if not task.parameters["gapfill.enabled"] or _grows(network, limits, task):
-            continue
-        bounds = exchange_bounds(universe.network, limits, uptake)
-        least = task.parameters["gapfill.min_growth_per_h"]
-        if exact:
-            found = fill_with_highs(universe, network.reactions, scores, bounds, least, medium, closed, probabilities)
-        else:
-            sbml = universe_sbml(name, task.context.cache)
-            found = fill(sbml, network.reactions, scores, bounds, least, medium)
-        most = task.parameters["gapfill.max_fill"]
-        if len(found) > most:
-            missing = unmakeable(with_bounds(network, exchange_bounds(network, limits, uptake)))
-            raise GenomeError(
-                Reason.FILL_TOO_LARGE,
-                f"{len(found)} additions for {medium}, gapfill.max_fill is {most}; the draft cannot make "
-                f"{', '.join(missing[:10])}",
-            )
-        added |= dict.fromkeys(sorted(found), medium)
-    network = model()
-    first = media.uptakes(task.row["medium"].split(";")[0], uptake)
-    on_medium = with_bounds(network, exchange_bounds(network, first, uptake))
-    costs = addition_costs(added, scores, probabilities if exact else {})
-    on_medium.reaction_notes.update(
-        {r: {"GAP_FILL": medium, "GAP_FILL_COST": f"{costs[r]:.4g}"} for r, medium in added.items()}
-    )
-    facts = Additions(added, costs, probabilities, _candidates(task, added), _unblocks(network, added, media, uptake))
-    tables = {
-        "model_reactions": _model_reactions(task.genome_id, network, added),
-        "gapfills": _gapfills(task.genome_id, facts),
-    }
-    return Products(tables, {"models": on_medium})
+    """Fill the draft for its media."""
+    filling = Filling(task)
+    names = task.row["medium"].split(";")
+    if task.parameters["gapfill.enabled"]:
+        for name in names:
+            filling.take_up_vitamins(name)
+        joint = filling.exact and task.parameters["gapfill.media"] == "joint"
+        for group in [names] if joint else [[name] for name in names]:
+            filling.fill(group)
+    return filling.products(names)
 
 
-def without_cycles(network: Network, closed: tuple[tuple[str, int], ...]) -> Network:
+# -- what the stage, the benchmark and `explain` ask for ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to growth: additions (sorted), those of them that run uphill, their cost, the least cost proven."""
+
+    reactions: tuple[str, ...]
+    uphill: frozenset[str]
+    cost: float
+    bound: float
+    limit_fired: str
+
+
+def without_cycles(network: Network, closed: Directions) -> Network:
     """The network without the directions that make energy from nothing (`energy.closed_directions`)."""
     lower, upper = network.lower.copy(), network.upper.copy()
     index = {reaction: j for j, reaction in enumerate(network.reactions)}
@@ -102,182 +87,409 @@ def without_cycles(network: Network, closed: tuple[tuple[str, int], ...]) -> Net
     return replace(network, lower=lower, upper=upper)
 
 
-def fill(
-    universe: Path,
-    reactions: tuple[str, ...],
-    scores: Mapping[str, float],
-    bounds: Mapping[str, tuple[float, float]],
-    min_growth: float,
-    medium: str,
-) -> frozenset[str]:
-    """Additions by CarveMe's `gapFill` from a universe's SBML; ids without R_."""
-    from carveme.reconstruction.gapfilling import gapFill
-    from reframed.solvers import set_default_solver
-
-    set_default_solver("scip")
-    model, donor = _fresh_model(universe), _fresh_model(universe)
-    before = {r for r in model.reactions if r.removeprefix("R_") in set(reactions)}
-    model.remove_reactions([r for r in model.reactions if r not in before])
-    constraints = {f"R_{reaction}": pair for reaction, pair in bounds.items()}
-    try:
-        gapFill(
-            model,
-            donor,
-            constraints=constraints,
-            min_growth=min_growth,
-            scores={f"R_{reaction}": score for reaction, score in scores.items()},
-            tag=medium,
-        )
-    except RuntimeError as error:
-        detail = f"CarveMe's gap-fill found no way to {min_growth:g} 1/h on {medium}: {error}"
-        raise GenomeError(Reason.INFEASIBLE_MEDIUM, detail) from error
-    return frozenset(r.removeprefix("R_") for r in set(model.reactions) - before)
-
-
 def fill_with_highs(
     universe: Universe,
-    reactions: tuple[str, ...],
-    scores: Mapping[str, float],
-    bounds: Mapping[str, tuple[float, float]],
+    present: frozenset[str],
+    bounds: Sequence[Mapping[str, tuple[float, float]]],
+    costs: Mapping[str, float],
     min_growth: float,
-    medium: str,
-    closed: tuple[tuple[str, int], ...] = (),
-    probabilities: Mapping[str, float] | None = None,
-) -> frozenset[str]:
-    """The cheapest additions without leaks; `closed` directions serve nobody while they are chosen.
+    closed: Directions = (),
+    surcharge: float = 0.0,
+    ensemble: tuple[int, float] = (1, 0.0),
+    most: int | None = None,
+) -> list[Way]:
+    """The cheapest additions without leaks, cheapest first.
+
+    Parameters
+    ----------
+    present
+        Reactions of the draft.
+    bounds
+        Of the exchanges, per medium; growth must stand on each.
+    closed
+        Directions that serve nobody while additions are chosen.
+    surcharge
+        What an uphill direction costs on top.
+    ensemble
+        Fills at most, and the share of the least cost by which they may be dearer.
+    most
+        Reactions at most.
 
     Raises
     ------
-    GenomeError
-        Growth stays below `min_growth` with the whole universe added.
+    Infeasible
+        Growth stays below `min_growth` on a medium with the whole universe added.
+    TooLarge
+        More than `most` reactions are needed.
     """
-    costs = addition_costs(universe.network.reactions, scores, probabilities or {})
-    on_medium = with_bounds(universe.network, bounds)
-    present = set(reactions)
-    lower, upper = on_medium.lower.copy(), on_medium.upper.copy()
-    close(lower, upper, {r: j for j, r in enumerate(on_medium.reactions)}, closed)
-    problem = Problem(
-        stoichiometry=on_medium.stoichiometry,
-        lower=lower[None, :],
-        upper=upper[None, :],
-        biomass=on_medium.biomass,
-        candidates=np.array([r not in present for r in on_medium.reactions]),
-        costs=np.array([costs[r] for r in on_medium.reactions]),
-        min_growth=min_growth,
-    )
-    try:
-        found = cheapest_fill(problem)
-    except Infeasible as error:
-        whole = replace(on_medium, lower=lower, upper=upper)
-        detail = f"on {medium} even the whole universe {in_words(whole, min_growth)}"
-        raise GenomeError(Reason.INFEASIBLE_MEDIUM, detail) from error
-    return frozenset(on_medium.reactions[j] for j in found.added)
-
-
-def _grows(network: Network, limits: Mapping[str, float] | None, task: Task) -> bool:
-    bounds = exchange_bounds(network, limits, task.parameters["growth.uptake"])
-    status, rate = growth(network, bounds)
-    return status is Status.OPTIMAL and rate >= task.parameters["gapfill.min_growth_per_h"]
-
-
-@lru_cache(maxsize=1)
-def _pristine_model(universe: Path) -> bytes:
-    import pickle
-
-    from reframed import load_cbmodel
-    from reframed.core.transformation import apply_bounds
-
-    model = load_cbmodel(str(universe), flavor="bigg")
-    apply_bounds(model)
-    return pickle.dumps(model)
-
-
-def _fresh_model(universe: Path) -> Any:
-    """CarveMe's own model object of a universe, to be changed at will; unpickling beats parsing by far."""
-    import pickle
-
-    # Only what this very process has pickled is unpickled.
-    return pickle.loads(_pristine_model(universe))  # noqa: S301
-
-
-def _model_reactions(genome_id: str, network: Network, added: Mapping[str, str]) -> pa.Table:
-    n = len(network.reactions)
-    return pa.table(
-        {
-            "genome_id": [genome_id] * n,
-            "reaction": list(network.reactions),
-            "origin": ["gapfill" if r in added else "draft" for r in network.reactions],
-            "lower_bound": network.lower,
-            "upper_bound": network.upper,
-            "gpr": list(network.gprs),
-        },
-        schema=TABLES["model_reactions"].schema,
-    )
+    against = uphill(universe.network, reaction_energies()) if surcharge else {}
+    limits = []
+    for on in bounds:
+        network = without_cycles(with_bounds(universe.network, on), closed)
+        limits.append((network.lower, network.upper))
+    problem = addition_problem(universe.network, limits, present, costs, min_growth, against, surcharge)
+    names = universe.network.reactions
+    split = split_columns(universe.network, present, against)
+    ways = []
+    for found in cheapest_fills(problem, *ensemble, most=most):
+        columns = [(j, False) if j < len(names) else (split[j - len(names)], True) for j in found.added]
+        steep = {names[j] for j, second in columns if second or (j in against and j not in split)}
+        reactions = tuple(sorted({names[j] for j, _ in columns}))
+        ways.append(Way(reactions, frozenset(steep), found.cost, found.bound, found.limit_fired))
+    return ways
 
 
 @dataclass(frozen=True)
-class Additions:
-    """What was added and why: reaction to medium, to cost, to probability, to candidate genes, to precursors."""
+class Draft:
+    """What earlier stages say of a genome."""
 
-    medium: Mapping[str, str]
-    cost: Mapping[str, float]
-    probability: Mapping[str, float]
-    candidates: Mapping[str, list[str]]
-    unblocks: Mapping[str, list[str]]
+    universe_name: str
+    universe: Universe
+    reactions: tuple[str, ...]
+    gprs: Mapping[str, str]
+    evidence: Evidence
 
-
-def addition_costs(
-    reactions: Iterable[str], scores: Mapping[str, float], probabilities: Mapping[str, float]
-) -> dict[str, float]:
-    """Cost of each addition, in (0, 1]."""
-    return {
-        r: min(1.0, max(LEAST_COST, math.log(probabilities[r]) / math.log(LEAST_PROBABILITY)))
-        if probabilities.get(r)
-        else 1.0 / (1.0 + max(0.0, scores.get(r, 0.0)))
-        for r in reactions
-    }
+    @property
+    def respires(self) -> bool:
+        """Whether any terminal oxidase has evidence: without one a genome is taken for one that shuns oxygen."""
+        scores, probabilities = self.evidence.scores, self.evidence.probabilities
+        return any(scores.get(r, 0.0) > 0.0 or r in probabilities for r in oxidases(self.universe.network))
 
 
-def _probabilities(task: Task) -> dict[str, float]:
-    rows = task.read("reaction_scores", ["reaction", "probability"]).to_pylist()
-    return {row["reaction"]: row["probability"] for row in rows if row["probability"] is not None}
+def read_draft(draft_reactions: pa.Table, drafts: pa.Table, reaction_scores: pa.Table, context: Context) -> Draft:
+    """The draft behind three tables of one genome."""
+    rows = draft_reactions.select(["reaction", "in_draft", "gpr", "normalized_score"]).to_pylist()
+    name = drafts["universe"][0].as_py()
+    spontaneous = {row["reaction"] for row in rows if "spontaneous" in row["gpr"]}
+    scored = reaction_scores.select(["reaction", "probability"]).to_pylist()
+    return Draft(
+        name,
+        load_universe(name, context.cache),
+        tuple(row["reaction"] for row in rows if row["in_draft"]),
+        {row["reaction"]: row["gpr"] for row in rows if row["in_draft"] and row["reaction"] not in spontaneous},
+        Evidence(
+            {row["reaction"]: row["normalized_score"] for row in rows if row["normalized_score"] is not None},
+            {row["reaction"]: row["probability"] for row in scored if row["probability"] is not None},
+            frozenset(spontaneous),
+        ),
+    )
 
 
-def _candidates(task: Task, added: Mapping[str, str]) -> dict[str, list[str]]:
-    """Genes that the evidence holds possible for an addition, the most probable first."""
-    if not added:
-        return {}
-    calls = task.read("gene_reactions", ["gene_id", "reaction", "probability"]).to_pylist()
-    found: dict[str, list[str]] = {}
-    for call in sorted(calls, key=lambda call: (-(call["probability"] or 0.0), call["gene_id"])):
-        if call["reaction"] in added:
-            found.setdefault(call["reaction"], []).append(call["gene_id"])
-    return {reaction: genes[:MOST_CANDIDATES] for reaction, genes in found.items()}
+def counted_growth(network: Network, uptakes: Mapping[str, float] | None, default: float) -> tuple[float, float]:
+    """Growth on a medium, and on the same medium without its carbon sources: h^-1."""
+    with_food = exchange_bounds(network, uptakes, default)
+    sources = carbon_sources(network, uptakes)
+    without = with_bounds(network, with_food)
+    closed = {f"EX_{c}_e": (0.0, with_food[f"EX_{c}_e"][1]) for c in sources}
+    return _rate(without), _rate(with_bounds(without, closed))
 
 
-def _unblocks(network: Network, added: Mapping[str, str], media: Media, uptake: float) -> dict[str, list[str]]:
-    """Precursors that the filled network cannot make on the medium without an addition."""
-    found = {}
-    for reaction, medium in added.items():
-        bounds = exchange_bounds(network, media.uptakes(medium, uptake), uptake)
-        found[reaction] = unmakeable(with_bounds(network, bounds | {reaction: (0.0, 0.0)}))
-    return found
+def _rate(network: Network) -> float:
+    status, rate = growth(network)
+    return rate + 0.0 if status is Status.OPTIMAL else 0.0
 
 
-def _gapfills(genome_id: str, facts: Additions) -> pa.Table:
-    rows = [
-        {
-            "genome_id": genome_id,
-            "medium": medium,
-            "reaction": reaction,
-            "cost": facts.cost[reaction],
-            "probability": facts.probability.get(reaction),
-            "candidate_genes": facts.candidates.get(reaction, []),
-            "unblocks": facts.unblocks[reaction],
+# -- the stage ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Addition:
+    """One reaction that was added: for which media, at what cost, flagged why, in which share of the fills."""
+
+    media: list[str]
+    cost: float
+    flags: list[str] = field(default_factory=list)
+    frequency: float | None = None
+
+
+class Filling:
+    """A draft that grows medium by medium."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.draft = read_draft(
+            task.read("draft_reactions"), task.read("drafts"), task.read("reaction_scores"), task.context
+        )
+        self.universe = self.draft.universe
+        self.media: Media = read_media(task.context.project / task.context.config["media"])
+        self.uptake: float = task.parameters["growth.uptake"]
+        self.least: float = task.parameters["gapfill.min_growth_per_h"]
+        self.exact = task.parameters["gapfill.engine"] == "highs"
+        self.closed = universe_closed_directions(self.universe, task.context.cache) if self.exact else ()
+        self.prices = prices_of(task.parameters) if self.exact else CARVEME
+        evidence = self.draft.evidence if self.exact else Evidence(self.draft.evidence.scores, {})
+        network = self.universe.network
+        self.costs = addition_costs(network.reactions, evidence, reaction_kinds(network), self.prices)
+        self.breathless: Directions = ()
+        if self.exact and task.parameters["gapfill.oxygen"] == "auto" and not self.draft.respires:
+            kept = set(self.draft.reactions)
+            self.breathless = tuple((r, sign) for r, sign in oxygen_consumption(network) if r not in kept)
+        self.added: dict[str, _Addition] = {}
+        self.ways: dict[str, list[Way]] = {}
+
+    def model(self, more: Sequence[str] = (), less: str = "") -> Network:
+        """The draft with what was added so far, and `more`, and without `less`."""
+        reactions = [r for r in (*self.draft.reactions, *self.added, *more) if r != less]
+        network = subnetwork(self.universe, reactions, self.draft.gprs, self.task.genome_id)
+        return without_cycles(network, self.closed + self.breathless)
+
+    def uptakes(self, medium: str) -> dict[str, float] | None:
+        """Compound to limit on a medium."""
+        return self.media.uptakes(medium, self.uptake)
+
+    def counted(self, network: Network, medium: str) -> tuple[float, float]:
+        """Growth with and without the medium's carbon sources."""
+        return counted_growth(network, self.uptakes(medium), self.uptake)
+
+    def take_up_vitamins(self, medium: str) -> None:
+        """Add what brings in the vitamins of a medium that the draft uses inside and has no way in for."""
+        limits = self.uptakes(medium)
+        if not self.exact or limits is None or not self.task.parameters["gapfill.vitamins"]:
+            return
+        present = {*self.draft.reactions, *self.added}
+        inside = set(self.model().metabolites)
+        for vitamin in sorted(VITAMINS & limits.keys()):
+            if f"EX_{vitamin}_e" in present or f"{vitamin}_c" not in inside:
+                continue
+            costs = self.costs | dict.fromkeys(present, 0.0)
+            for reaction in uptake_route(self.universe.network, vitamin, costs):
+                if reaction not in present:
+                    self.added[reaction] = _Addition([medium], self.costs[reaction], ["vitamin"])
+
+    def fill(self, group: list[str]) -> None:
+        """Fill for the media of a group, jointly."""
+        network = self.model()
+        rates = {medium: self.counted(network, medium) for medium in group}
+        lacking = [medium for medium, (rate, without) in rates.items() if rate - without < self.least * _ENOUGH]
+        if not lacking:
+            return
+        if self.exact:
+            self._refuse_hopeless(lacking)
+            ways = self._search(lacking)
+        else:
+            ways = [self._carveme(network, lacking[0])]
+        if len(ways[0].reactions) > self.task.parameters["gapfill.max_fill"]:
+            raise self._too_large(str(len(ways[0].reactions)), lacking)
+        for medium in lacking:
+            self.ways[medium] = ways
+        needed_by = self._needed_by(ways[0], lacking)
+        for reaction in ways[0].reactions:
+            flags = ["against_dg"] if reaction in ways[0].uphill else []
+            extra = self.prices.against_energy if flags else 0.0
+            frequency = sum(reaction in way.reactions for way in ways) / len(ways) if len(ways) > 1 else None
+            self.added[reaction] = _Addition(needed_by[reaction], self.costs[reaction] + extra, flags, frequency)
+
+    def _refuse_hopeless(self, media: Sequence[str]) -> None:
+        """Media without food, and those on which even the whole universe does not grow."""
+        for medium in media:
+            uptakes = self.uptakes(medium)
+            if not carbon_sources(self.universe.network, uptakes):
+                raise GenomeError(
+                    Reason.INFEASIBLE_MEDIUM,
+                    f"{medium} holds no carbon source that the universe {self.draft.universe_name} can take up; "
+                    "vitamins in traces do not count. Add one to the medium",
+                )
+            reach = universe_reach(
+                self.universe, self.closed, uptakes, self.uptake, self.least, self.task.context.cache
+            )
+            if reach.growth_per_h < self.least * _ENOUGH:
+                words = in_words(reach.missing, reach.mending)
+                raise GenomeError(Reason.INFEASIBLE_MEDIUM, f"on {medium} even the whole universe {words}")
+
+    def _search(self, media: list[str]) -> list[Way]:
+        """The cheapest ways to growth that counts on these media."""
+        network = self.universe.network
+        offers = {medium: self._no_food_from_vitamins(medium) for medium in media}
+        bounds = [exchange_bounds(network, offers[medium], self.uptake) for medium in media]
+        on_nothing = max(counted_growth(self.model(), offers[medium], self.uptake)[1] for medium in media)
+        size = self.task.parameters["gapfill.ensemble_size"]
+        ensemble = (size, self.task.parameters["gapfill.ensemble_within"])
+        present = frozenset({*self.draft.reactions, *self.added})
+        for _ in range(_COUNTING_ROUNDS):
+            try:
+                ways = fill_with_highs(
+                    self.universe,
+                    present,
+                    bounds,
+                    self.costs,
+                    self.least + on_nothing,
+                    self.closed + self.breathless,
+                    self.prices.against_energy,
+                    ensemble,
+                    self.task.parameters["gapfill.max_fill"],
+                )
+            except TooLarge as error:
+                raise self._too_large(f"at least {error.least}", media) from error
+            except Infeasible as error:
+                raise GenomeError(Reason.INFEASIBLE_MEDIUM, self._why_not(media[error.medium], on_nothing)) from error
+            rates = [[self.counted(self.model(way.reactions), medium) for medium in media] for way in ways]
+            counts = [all(rate - without >= self.least * _ENOUGH for rate, without in pairs) for pairs in rates]
+            if counts[0]:
+                return [way for way, counted in zip(ways, counts, strict=True) if counted]
+            on_nothing = max(without for _, without in rates[0])
+        raise GenomeError(Reason.INFEASIBLE_MEDIUM, self._why_not(media[0], on_nothing))
+
+    def _no_food_from_vitamins(self, medium: str) -> dict[str, float] | None:
+        """The medium as a fill is looked for: with vitamins in traces, unless they are the carbon source."""
+        uptakes = self.uptakes(medium)
+        if uptakes is None:
+            return None
+        spared = VITAMINS.difference(carbon_sources(self.universe.network, uptakes))
+        return {
+            c: min(limit, VITAMINS_PER_GROWTH * self.least) if c in spared else limit for c, limit in uptakes.items()
         }
-        for reaction, medium in sorted(facts.medium.items(), key=lambda item: (item[1], item[0]))
-    ]
-    return pa.Table.from_pylist(rows, schema=TABLES["gapfills"].schema)
+
+    def _why_not(self, medium: str, on_nothing: float) -> str:
+        """Why no fill helps on a medium that the whole universe grows on."""
+        if self.breathless:
+            return (
+                f"on {medium} the universe grows only with reactions that use oxygen, and no terminal oxidase of the "
+                "genome has evidence: an obligate anaerobe is not rescued with oxygen. Give it a medium without "
+                "oxygen, or set gapfill.oxygen to allow"
+            )
+        return (
+            f"on {medium} growth does not rise by {self.least:g} 1/h above the {on_nothing:.3g} 1/h that stand without "
+            "its carbon sources"
+        )
+
+    def _carveme(self, network: Network, medium: str) -> Way:
+        sbml = universe_sbml(self.draft.universe_name, self.task.context.cache)
+        bounds = exchange_bounds(self.universe.network, self.uptakes(medium), self.uptake)
+        found = tuple(sorted(fill(sbml, network.reactions, self.draft.evidence.scores, bounds, self.least, medium)))
+        cost = sum(self.costs[r] for r in found)
+        return Way(found, frozenset(), cost, float("nan"), "")
+
+    def _too_large(self, count: str, media: Sequence[str]) -> GenomeError:
+        missing = unmakeable(self._on(self.model(), media[0]))
+        return GenomeError(
+            Reason.FILL_TOO_LARGE,
+            f"{count} additions for {' and '.join(media)}, gapfill.max_fill is "
+            f"{self.task.parameters['gapfill.max_fill']}; the draft cannot make {', '.join(missing[:10])}",
+        )
+
+    def _needed_by(self, way: Way, media: list[str]) -> dict[str, list[str]]:
+        """Each addition to the media of a joint fill on which growth is lost without it."""
+        if len(media) == 1:
+            return dict.fromkeys(way.reactions, media)
+        found = {}
+        for reaction in way.reactions:
+            network = self.model(way.reactions, less=reaction)
+            needing = [medium for medium in media if _rate(self._on(network, medium)) < self.least * _ENOUGH]
+            found[reaction] = needing or media
+        return found
+
+    def _on(self, network: Network, medium: str) -> Network:
+        return with_bounds(network, exchange_bounds(network, self.uptakes(medium), self.uptake))
+
+    # -- what comes of it
+
+    def products(self, names: list[str]) -> Products:
+        """Tables and the model on its first medium."""
+        network = self.model()
+        on_medium = self._on(network, names[0])
+        notes = {
+            r: {"GAP_FILL": ";".join(one.media), "GAP_FILL_COST": f"{one.cost:.4g}"} for r, one in self.added.items()
+        }
+        on_medium.reaction_notes.update(notes)
+        tables = {
+            "model_reactions": self._model_reactions(network),
+            "gapfills": self._gapfills(network),
+            "fills": self._fills(network, names),
+        }
+        return Products(tables, {"models": on_medium})
+
+    def _model_reactions(self, network: Network) -> pa.Table:
+        n = len(network.reactions)
+        return pa.table(
+            {
+                "genome_id": [self.task.genome_id] * n,
+                "reaction": list(network.reactions),
+                "origin": ["gapfill" if r in self.added else "draft" for r in network.reactions],
+                "lower_bound": network.lower,
+                "upper_bound": network.upper,
+                "gpr": list(network.gprs),
+            },
+            schema=TABLES["model_reactions"].schema,
+        )
+
+    def _gapfills(self, network: Network) -> pa.Table:
+        candidates = self._candidates()
+        cycling = {reaction for reaction, _ in self.closed}
+        rows = [
+            {
+                "genome_id": self.task.genome_id,
+                "medium": medium,
+                "reaction": reaction,
+                "cost": one.cost,
+                "probability": self.draft.evidence.probabilities.get(reaction),
+                "candidate_genes": candidates.get(reaction, []),
+                "unblocks": []
+                if "vitamin" in one.flags
+                else unmakeable(with_bounds(self._on(network, medium), {reaction: (0.0, 0.0)})),
+                "frequency": one.frequency,
+                "flags": sorted([*one.flags, *(["breaks_cycle"] if reaction in cycling else [])]),
+            }
+            for reaction, one in self.added.items()
+            for medium in one.media
+        ]
+        rows.sort(key=lambda row: (row["medium"], row["reaction"]))
+        return pa.Table.from_pylist(rows, schema=TABLES["gapfills"].schema)
+
+    def _candidates(self) -> dict[str, list[str]]:
+        """Genes that the evidence holds possible for an addition, the most probable first."""
+        if not self.added:
+            return {}
+        calls = self.task.read("gene_reactions", ["gene_id", "reaction", "probability"]).to_pylist()
+        found: dict[str, list[str]] = {}
+        for call in sorted(calls, key=lambda call: (-(call["probability"] or 0.0), call["gene_id"])):
+            if call["reaction"] in self.added:
+                found.setdefault(call["reaction"], []).append(call["gene_id"])
+        return {reaction: genes[:MOST_CANDIDATES] for reaction, genes in found.items()}
+
+    def _fills(self, network: Network, names: Sequence[str]) -> pa.Table:
+        """One row per medium and way; what was measured stands with the way that was taken."""
+        before = subnetwork(self.universe, self.draft.reactions, {}, self.task.genome_id)
+        free_before, cycle_before = free_atp(before)
+        free_after, cycle_after = free_atp(network)
+        rows = []
+        for medium in names:
+            rate, without = self.counted(network, medium)
+            flags = ["grows_without_carbon"] if without >= self.least else []
+            flags += ["free_energy"] if free_after > 0.0 else []
+            measured = {
+                "growth_per_h": rate,
+                "growth_without_carbon_per_h": without,
+                "carbon_sources": list(carbon_sources(network, self.uptakes(medium)))[:20],
+                "free_atp_draft": None if np.isnan(free_before) else free_before,
+                "cycle_draft": list(cycle_before),
+                "free_atp_model": None if np.isnan(free_after) else free_after,
+                "cycle_model": list(cycle_after),
+                "flags": flags,
+            }
+            nothing = Way((), frozenset(), 0.0, 0.0, "")
+            for rank, way in enumerate(self.ways.get(medium, [nothing]), start=1):
+                row = {
+                    "genome_id": self.task.genome_id,
+                    "medium": medium,
+                    "rank": rank,
+                    "reactions": list(way.reactions),
+                    "cost": way.cost,
+                    "least_cost": None if np.isnan(way.bound) else way.bound,
+                    "limit_fired": way.limit_fired,
+                }
+                rows.append(row | (measured if rank == 1 else {}))
+        return pa.Table.from_pylist(rows, schema=TABLES["fills"].schema)
+
+
+def prices_of(parameters: Mapping[str, float]) -> Prices:
+    """Prices by the config's keys."""
+    return Prices(
+        1.0,
+        parameters["gapfill.transport_cost"],
+        parameters["gapfill.exchange_cost"],
+        parameters["gapfill.spontaneous_cost"],
+        parameters["gapfill.uphill_cost"],
+    )
 
 
 def _versions(_context: Context) -> dict[str, str]:
@@ -292,10 +504,25 @@ def _resources(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=4,
+    version=5,
     reads=("draft_reactions", "drafts", "reaction_scores", "gene_reactions"),
-    writes=("model_reactions", "gapfills"),
-    parameters=("gapfill.enabled", "gapfill.engine", "gapfill.max_fill", "gapfill.min_growth_per_h", "growth.uptake"),
+    writes=("model_reactions", "gapfills", "fills"),
+    parameters=(
+        "gapfill.enabled",
+        "gapfill.engine",
+        "gapfill.ensemble_size",
+        "gapfill.ensemble_within",
+        "gapfill.exchange_cost",
+        "gapfill.max_fill",
+        "gapfill.media",
+        "gapfill.min_growth_per_h",
+        "gapfill.oxygen",
+        "gapfill.spontaneous_cost",
+        "gapfill.transport_cost",
+        "gapfill.uphill_cost",
+        "gapfill.vitamins",
+        "growth.uptake",
+    ),
     row_fields=("medium",),
     process=process,
     folders=("models",),

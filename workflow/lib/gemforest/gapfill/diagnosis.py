@@ -1,19 +1,23 @@
 """Why a genome does not grow on a medium, in a biologist's words: what it cannot make, and what would mend that.
 
-Each biomass precursor is drained alone, all else being equal: one that nothing can be drained of is missing. What would
-mend it is the least sum of uptakes beyond the medium with which growth stands, over the whole universe: one linear
-programme, so a short list and not the only one.
+A biomass precursor that nothing can be drained of is missing. Steady states can be averaged, so what can be drained
+alone can be drained, a little of it, beside all others: a linear programme drains as much as it can of all together,
+each in traces, and again of those not yet seen, until nothing more comes. What would mend it is the least sum of
+uptakes beyond the medium with which growth stands, over the whole universe: one linear programme, so a short list and
+not the only one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import csc_array, hstack
 
-from gemforest.lp import LinearProgram, Status
+from gemforest.lp import LinearProgram
 from gemforest.models import Network
 
-_DRAINED = 1e-6
+_DRAINED, _TRACE = 1e-7, 1e-4
 _UPTAKE = 10.0
 _LISTED = 10
 
@@ -31,20 +35,24 @@ def unmakeable(network: Network) -> list[str]:
     wanted = biomass.coords[0][rows]
     k, (m, n) = len(wanted), network.stoichiometry.shape
     drains = csc_array((-np.ones(k), (wanted, np.arange(k))), shape=(m, k))
+    unseen = np.ones(k, dtype=bool)
     program = LinearProgram(
         csc_array(hstack([network.stoichiometry, drains])),
         np.concatenate([network.lower, np.zeros(k)]),
-        np.concatenate([network.upper, np.ones(k)]),
+        np.concatenate([network.upper, np.full(k, _TRACE)]),
+        costs=np.concatenate([np.zeros(n), np.ones(k)]),
         maximize=True,
     )
-    missing = []
-    for column, metabolite in enumerate(wanted):
-        program.set_costs(n + column, 1.0)
-        status = program.run()
-        if status is Status.INFEASIBLE or (status is Status.OPTIMAL and program.objective < _DRAINED):
-            missing.append(network.metabolites[metabolite])
-        program.set_costs(n + column, 0.0)
-    return missing
+    while unseen.any():
+        solution = program.solve()
+        if solution.values is None or not solution.is_optimal:
+            break
+        made = unseen & (solution.values[n:] >= _DRAINED)
+        if not made.any():
+            break
+        unseen &= ~made
+        program.set_costs(n + np.flatnonzero(made), 0.0)
+    return [network.metabolites[wanted[column]] for column in np.flatnonzero(unseen)]
 
 
 def mending(network: Network, min_growth: float) -> list[str]:
@@ -75,9 +83,8 @@ def mending(network: Network, min_growth: float) -> list[str]:
     return [network.reactions[closed[j]].removeprefix("EX_").removesuffix("_e") for j in taken]
 
 
-def in_words(network: Network, min_growth: float) -> str:
+def in_words(missing: Sequence[str], helping: Sequence[str]) -> str:
     """One sentence for the ledger: the precursors that cannot be made, and the compounds that would mend it."""
-    missing, helping = unmakeable(network), mending(network, min_growth)
     parts = [f"cannot make {_some(missing)}" if missing else "makes every precursor, but not all of them at once"]
     parts.append(
         f"{_some(helping)} in the medium would mend it" if helping else "no compound in the medium would mend it"
@@ -85,6 +92,6 @@ def in_words(network: Network, min_growth: float) -> str:
     return "; ".join(parts)
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more

@@ -10,6 +10,8 @@ leaks: a reaction that is not chosen has both bounds at 0.
    medium, add a cut where it fails, until growth stands (implicit hitting sets: Moreno-Centeno and Karp, Oper. Res. 61,
    453-468, 2013). Each cut is made minimal first.
 3. Each addition is tested for necessity.
+
+Alternatives are the next-cheapest sets: the same search, with every set found before (and what contains it) forbidden.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from gemforest.lp import LinearProgram, Settings, Status
 
 ROUNDS = 4
 DRAWS = 8
+NODES = 200
 _DELTA = 1e-3
 _TOUCHED = 1e-9
 _ENOUGH = 1.0 - 1e-6
@@ -71,6 +74,14 @@ class Fill:
     limit_fired: str
 
 
+class TooLarge(Exception):
+    """Every fill holds more reactions than are allowed; `least` is what disjoint cuts prove."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(least)
+        self.least = least
+
+
 class Infeasible(Exception):
     """No addition gives growth on a medium (its index)."""
 
@@ -87,27 +98,80 @@ def cheapest_fill(problem: Problem, most_cuts: int = 400) -> Fill:
     Infeasible
         Growth stays below `min_growth` with every candidate added.
     """
+    return cheapest_fills(problem, 1, 0.0, most_cuts)[0]
+
+
+def cheapest_fills(
+    problem: Problem, count: int, within: float, most_cuts: int = 400, most: int | None = None
+) -> list[Fill]:
+    """The cheapest additions and the next ones, each without a reaction to spare, cheapest first.
+
+    Parameters
+    ----------
+    count
+        Fills at most.
+    within
+        Share of the least cost by which a later one may be dearer.
+    most
+        Reactions at most; None for any number.
+
+    Raises
+    ------
+    Infeasible
+        Growth stays below `min_growth` with every candidate added.
+    TooLarge
+        More than `most` reactions are needed, which is proven before the long search for the cheapest begins.
+    """
     touched = _touched(problem)
-    growers = [_Grower(problem, medium, touched) for medium in range(len(problem.lower))]
-    cuts: list[frozenset[int]] = []
-    chosen: frozenset[int] = frozenset()
-    # disjoint cuts first: what each round cannot do without, whatever else is added
-    while (cut := _cut(growers, chosen)) is not None:
-        cuts.append(cut)
-        chosen |= cut
-    exact = True
-    bound = 0.0
-    chosen, bound = _cheapest_hitting(cuts, problem.costs)
-    while (cut := _cut(growers, chosen)) is not None:
-        if len(cuts) >= most_cuts:
-            exact = False
+    search = _Search(problem, touched, most_cuts)
+    if most is not None and len(search.cuts) > most:
+        raise TooLarge(len(search.cuts))
+    fills = [search.next()]
+    while len(fills) < count and fills[0].added:
+        search.forbidden.append(frozenset(fills[-1].added))
+        try:
+            fill = search.next()
+        except _Exhausted:
+            break
+        if fill.cost > fills[0].cost * (1.0 + within) + 1e-9:
+            break
+        fills.append(fill)
+    return sorted(fills, key=lambda fill: fill.cost)
+
+
+class _Exhausted(Exception):
+    """Every set that hits all cuts contains a forbidden one."""
+
+
+class _Search:
+    """The search over touched candidates; its cuts serve all fills."""
+
+    def __init__(self, problem: Problem, touched: np.ndarray, most_cuts: int) -> None:
+        self.costs = problem.costs
+        self.growers = [_Grower(problem, medium, touched) for medium in range(len(problem.lower))]
+        self.most_cuts = most_cuts
+        self.cuts: list[frozenset[int]] = []
+        self.forbidden: list[frozenset[int]] = []
+        chosen: frozenset[int] = frozenset()
+        # disjoint cuts first: what each round cannot do without, whatever else is added
+        while (cut := _cut(self.growers, chosen)) is not None:
+            self.cuts.append(cut)
             chosen |= cut
-            continue
-        cuts.append(cut)
-        chosen, bound = _cheapest_hitting(cuts, problem.costs)
-    added = _necessary(growers, chosen, problem.costs)
-    cost = float(problem.costs[list(added)].sum()) if added else 0.0
-    return Fill(added, cost, bound, len(cuts), "" if exact else "cuts")
+
+    def next(self) -> Fill:
+        """The cheapest fill that contains no forbidden one."""
+        fired = ""
+        chosen, bound, exact = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
+        while (cut := _cut(self.growers, chosen)) is not None:
+            if len(self.cuts) >= self.most_cuts:
+                fired = "cuts"
+                chosen |= cut
+                continue
+            self.cuts.append(cut)
+            chosen, bound, exact = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
+        added = _necessary(self.growers, chosen, self.costs)
+        cost = float(self.costs[list(added)].sum()) if added else 0.0
+        return Fill(added, cost, bound, len(self.cuts), fired or ("" if exact else "nodes"))
 
 
 def _touched(problem: Problem) -> np.ndarray:
@@ -218,24 +282,33 @@ def _minimal(grower: _Grower, cut: frozenset[int]) -> frozenset[int]:
             size, start = max(1, size // 2), 0
 
 
-def _cheapest_hitting(cuts: Sequence[frozenset[int]], costs: np.ndarray) -> tuple[frozenset[int], float]:
-    """The cheapest set that meets every cut, and the bound proven for it."""
+def _cheapest_hitting(
+    cuts: Sequence[frozenset[int]], costs: np.ndarray, forbidden: Sequence[frozenset[int]] = ()
+) -> tuple[frozenset[int], float, bool]:
+    """The cheapest set that meets every cut and holds no forbidden set, the bound proven, whether it is surely so."""
     members = sorted({j for cut in cuts for j in cut})
     if not members:
-        return frozenset(), 0.0
+        return frozenset(), 0.0, True
     index = {j: k for k, j in enumerate(members)}
-    rows = np.concatenate([np.full(len(cut), i) for i, cut in enumerate(cuts)])
-    columns = np.concatenate([[index[j] for j in sorted(cut)] for cut in cuts])
-    matrix = csc_array((np.ones(len(rows)), (rows, columns)), shape=(len(cuts), len(members)))
-    settings = Settings(relative_gap=0.0, node_limit=5000)
+    # a forbidden set that the cuts do not all know cannot be held
+    rows_of = [*cuts, *(fill for fill in forbidden if fill <= index.keys())]
+    rows = np.concatenate([np.full(len(cut), i) for i, cut in enumerate(rows_of)])
+    columns = np.concatenate([[index[j] for j in sorted(cut)] for cut in rows_of])
+    matrix = csc_array((np.ones(len(rows)), (rows, columns)), shape=(len(rows_of), len(members)))
+    least = np.array([1.0] * len(cuts) + [0.0] * (len(rows_of) - len(cuts)))
+    most = np.array([np.inf] * len(cuts) + [len(fill) - 1.0 for fill in rows_of[len(cuts) :]])
+    settings = Settings(relative_gap=0.0, node_limit=NODES)
     n = len(members)
     program = LinearProgram(
-        matrix, np.zeros(n), np.ones(n), 1.0, np.inf, costs=costs[members], integer=np.arange(n), settings=settings
+        matrix, np.zeros(n), np.ones(n), least, most, costs=costs[members], integer=np.arange(n), settings=settings
     )
     solution = program.solve()
+    if solution.status is Status.INFEASIBLE and forbidden:
+        raise _Exhausted
     if solution.values is None:
         raise ArithmeticError(f"the choice of additions ended with {solution.status}")
-    return frozenset(members[k] for k in np.flatnonzero(solution.values > 0.5)), solution.bound
+    chosen = frozenset(members[k] for k in np.flatnonzero(solution.values > 0.5))
+    return chosen, solution.bound, solution.is_optimal
 
 
 def _necessary(growers: Sequence[_Grower], chosen: frozenset[int], costs: np.ndarray) -> tuple[int, ...]:

@@ -170,5 +170,12 @@ class Screener:
         return ScreenResult("product", compound, status, growth, flux, answer)
 
 
+def without_carbon(network: Network, uptakes: Mapping[str, float]) -> dict[str, float]:
+    """A medium less its sources of carbon, but for inorganic ones."""
+    _, formula_of = exchanges_by_compound(network)
+    organic = {c for c in uptakes if "C" in _elements(formula_of.get(c, ""))} - INORGANIC_CARBON
+    return {compound: limit for compound, limit in uptakes.items() if compound not in organic}
+
+
 def _elements(formula: str) -> set[str]:
     return set(re.findall("[A-Z][a-z]*", formula))
