@@ -224,6 +224,7 @@ def test_a_plain_model_that_does_not_grow_is_no_matter_of_enzymes(textbook: Netw
     [
         ({"kcat_tables": ["t.tsv"]}, "reaction\tkcat\tunit\nPGI\t-1\ts^-1\n", "line 2: kcat '-1'"),
         ({"measured_tables": ["t.tsv"]}, "a\tb\n", "expected GECKO's"),
+        ({"structure_tables": ["t.tsv"]}, "metabolite\tsmiles\nglc__D\tnonsense(\n", "is no structure"),
         (
             {"subunit_table": "t.tsv"},
             "reaction\tgene\tcopies\n*\tb1\t0\n",

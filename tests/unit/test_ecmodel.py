@@ -104,6 +104,12 @@ def test_growth_under_the_pool_is_its_closed_form() -> None:
     free = program.grow()
     assert free.growth == pytest.approx(10.0) and free.shadow_price == 0.0
     assert program.least_protein(8.0).used == pytest.approx(12.0)
+    program.set_pool(6.0)
+    program.change_costs(costs_at(network, 20.0))
+    assert program.grow().growth == pytest.approx(8.0)
+    program.change_costs(costs)
+    assert program.grow().growth == pytest.approx(4.0)
+    program.set_pool(1000.0)
     assert program.grow().growth == pytest.approx(10.0)
 
 

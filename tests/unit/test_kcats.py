@@ -112,8 +112,10 @@ def test_cpi_pred_as_kingems_writes_it(tmp_path: Path) -> None:
         "Reactions,Reaction_partners,Direction,CMPD_SMILES,Single_gene,SEQ,pred_value_0,pred_value_1,kcat_mean\n"
         f"PFK,f6p_c,forward,O,b3916,{PROTEIN},10,1000,505\n"
         f"PFK,f6p_c,forward,O,b3916,{PROTEIN},,,\n"
+        f"PGI_reverse,f6p_c,forward,O,b4025,{PROTEIN},1,1,1\n"
     )
-    (entry,) = read_kcats(written(tmp_path, text))
+    entry, backward = read_kcats(written(tmp_path, text))
+    assert (backward.reaction, backward.direction) == ("PGI", "reverse")
     assert (entry.reaction, entry.gene, entry.direction, entry.substrate) == ("PFK", "b3916", "forward", "f6p")
     assert entry.log10_kcat == pytest.approx(math.log10(505))
     # folds at 1 and 3: standard deviation sqrt(2), beside 1 dex that all folds share

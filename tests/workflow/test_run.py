@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from projects import make_project
+from reader import Reader, chromium
 
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.stage import Context
@@ -110,6 +111,23 @@ def test_the_model_has_the_reactions_of_the_tables(run: Context) -> None:
     assert summary["genes"] == len(model.genes)
 
 
+def test_enzyme_constrained_models_grow_in_cobrapy_as_in_the_tables(run: Context) -> None:
+    import cobra
+    from cobra.flux_analysis import flux_variability_analysis
+
+    for genome in GROWING:
+        model = cobra.io.read_sbml_model(str(run.store.model_path("ec_models", "0000", genome)))
+        told = {row["measure"]: row["value"] for row in run.store.read("ec_summary", "0000", genome).to_pylist()}
+        assert model.slim_optimize() == pytest.approx(told["growth"], abs=1e-6)
+        if genome == "mgen":
+            rows = run.store.read("ec_fva", "0000", genome).to_pylist()
+            whole = [row for row in rows if f"{row['reaction']}_REV" not in model.reactions]
+            names = [row["reaction"] for row in whole]
+            theirs = flux_variability_analysis(model, names, fraction_of_optimum=0.9, processes=1)
+            assert [row["minimum"] for row in whole] == pytest.approx(theirs.loc[names, "minimum"].tolist(), abs=1e-5)
+            assert [row["maximum"] for row in whole] == pytest.approx(theirs.loc[names, "maximum"].tolist(), abs=1e-5)
+
+
 def test_the_atlas_holds_every_row_and_duckdb_reads_it(run: Context) -> None:
     import duckdb
 
@@ -121,6 +139,22 @@ def test_the_atlas_holds_every_row_and_duckdb_reads_it(run: Context) -> None:
                 assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,)
         ledger = database.execute("SELECT count(*), min(shard) FROM ledger").fetchone()
     assert ledger == (3 * len(STAGE_NAMES), "0000")
+
+
+def test_the_report_of_a_real_run_opens_and_shows_its_models_and_what_was_stopped(run: Context) -> None:
+    with chromium() as browser:
+        reader = Reader(browser.new_page(), run.store.root.resolve() / "report")
+        assert reader.tile("overview", "genomes in the plan") == "3"
+        assert reader.cells("Genomes that were stopped", 1) == ["cut"]
+        reader.go("collection", "text=Reactions of the collection")
+        assert reader.cells("Models at a glance", 1) == ["ecoli", "mgen", "cut"]
+        for genome in GROWING:
+            reader.go(f"genome/{genome}", "text=Growth and other screens")
+            growth = run.store.read("summary", "0000", genome)["growth_per_h"][0].as_py()
+            assert float(reader.tile("genome", "growth on")) == pytest.approx(growth, rel=5e-3)
+            assert reader.page.locator("#view-genome .map polygon").count() > 5
+        reader.go("compare/ecoli/mgen", "text=Reactions of one and not the other")
+        assert reader.troubles == []
 
 
 def test_no_file_of_the_atlas_is_hidden_from_pyarrow(run: Context) -> None:

@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("report", _report, "write the HTML report")
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub.add_argument("--compare", type=Path, help="results folder of an earlier run to compare with")
+    sub.add_argument("--cores", type=int, default=1)
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
     sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
@@ -193,6 +194,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--exclude-self", action="store_true", help="leave out reference entries with a query's accession or sequence"
     )
 
+    sub = add("kcat", _evaluate_kcat, "turnover numbers of pairs of enzyme and substrate")
+    text = "TSV, CSV or Parquet with the columns sequence, smiles, ec, and log10_kcat or kcat and unit"
+    sub.add_argument("--table", type=Path, required=True, help=text)
+    sub.add_argument("--model", type=Path, help="folder of a predictor (default: the shipped one)")
+
 
 def _context(parsed: argparse.Namespace) -> Context:
     from gemforest.config import from_text, load_config
@@ -284,7 +290,7 @@ def _atlas(parsed: argparse.Namespace) -> int:
 def _report(parsed: argparse.Namespace) -> int:
     from gemforest.report import write_report
 
-    path = write_report(_context(parsed), parsed.partial, parsed.compare)
+    path = write_report(_context(parsed), parsed.partial, parsed.compare, parsed.cores)
     print(f"report: {path}", file=sys.stderr)
     return 0
 
@@ -529,6 +535,16 @@ def _evaluate_reactions(parsed: argparse.Namespace) -> int:
     for name in ("micro_f1", "micro_precision", "micro_recall", "rows", "judged"):
         print(f"{name}\t{record[name]}")
     print(parsed.out / "reactions.json")
+    return 0
+
+
+def _evaluate_kcat(parsed: argparse.Namespace) -> int:
+    from gemforest.evaluation.turnover import evaluate_kcat
+
+    record = evaluate_kcat(parsed.table, parsed.out, parsed.model)
+    for name in ("r2", "r", "rmse", "coverage90", "rows", "judged"):
+        print(f"{name}\t{record[name]}")
+    print(parsed.out / "kcat.json")
     return 0
 
 

@@ -40,6 +40,8 @@ from gemforest.kinetics.ecmodel import BACKWARD, POOL_EXCHANGE, PoolProgram, Poo
 from gemforest.kinetics.predictor import RESOURCE, ec_means, load_predictor
 from gemforest.kinetics.readers import read_kcats, read_measurements
 from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats
+from gemforest.kinetics.structures import RESOURCE as COMPOUND_STRUCTURES
+from gemforest.kinetics.structures import read_structures
 from gemforest.kinetics.tuning import Tuned, tune, used_protein
 from gemforest.ledger import Reason
 from gemforest.lp import Status
@@ -245,11 +247,12 @@ def _knowledge(task: Task) -> Knowledge:
     return knowledge(
         tuple(project / path for path in task.parameters["kinetics.kcat_tables"]),
         tuple(project / path for path in task.parameters["kinetics.measured_tables"]),
+        tuple(project / path for path in task.parameters["kinetics.structure_tables"]),
     )
 
 
 @lru_cache(maxsize=2)
-def knowledge(tables: tuple[Path, ...], measured: tuple[Path, ...]) -> Knowledge:
+def knowledge(tables: tuple[Path, ...], measured: tuple[Path, ...], structures: tuple[Path, ...] = ()) -> Knowledge:
     """All that the config names, read once per process.
 
     Raises
@@ -262,6 +265,7 @@ def knowledge(tables: tuple[Path, ...], measured: tuple[Path, ...]) -> Knowledge
         classes=ec_means(),
         classes_source=predictor.version,
         predictor=predictor,
+        structures={metabolite: found.smiles for metabolite, found in read_structures(structures).items()},
         entries=[entry for path in tables for entry in read_kcats(path)],
         measurements=[value for path in measured for value in read_measurements(path)],
     )
@@ -542,11 +546,12 @@ def _resources(context: Context) -> dict[str, str]:
     config = context.config
     if not parameter(config, "kinetics.enabled"):
         return {}
-    found = {"reaction_ecs": file_sha256(reaction_ecs_path())}
+    found = {"reaction_ecs": file_sha256(reaction_ecs_path()), "structures": file_sha256(COMPOUND_STRUCTURES)}
     found |= {f"kcat/{path.name}": file_sha256(path) for path in sorted(RESOURCE.iterdir()) if path.is_file()}
     for key, read in (
         ("kinetics.kcat_tables", read_kcats),
         ("kinetics.measured_tables", read_measurements),
+        ("kinetics.structure_tables", lambda path: read_structures([path])),
     ):
         for path in parameter(config, key):
             read(context.project / path)
@@ -590,6 +595,7 @@ STAGE = Stage(
         "kinetics.pool_factors",
         "kinetics.kcat_tables",
         "kinetics.measured_tables",
+        "kinetics.structure_tables",
         "kinetics.subunit_table",
         "kinetics.growth_rates",
         "kinetics.tuning",

@@ -197,6 +197,12 @@ class PoolProgram:
             program.set_basis(self._basis)
         self.program = program
 
+    def change_costs(self, costs: Costs) -> None:
+        """Other costs in place, where few change; the program, its pool and its bounds stay."""
+        before, self.costs = self.costs, self.column_costs(costs)
+        for k in np.flatnonzero(self.costs != before):
+            self._ready.set_coefficient(self.pool_row, int(k), float(self.costs[k]))
+
     def set_pool(self, pool: float) -> None:
         """Another size of the pool, mg gDW^-1."""
         self.pool = pool

@@ -201,6 +201,7 @@ def _catpred(row: Mapping[str, str], _path: Path) -> Entry:
 def _cpi_pred(row: Mapping[str, str], _path: Path) -> Entry:
     if not _text(row, "kcat_mean"):
         raise _Skip
+    reaction, backward = _text(row, "Reactions").removeprefix("R_"), _text(row, "Reactions").endswith("_reverse")
     folds = [row[name] for name in row if name.startswith("pred_value_") and row[name]]
     logs = [math.log10(float(value)) for value in folds if float(value) > 0.0]
     spread = math.sqrt(sum((x - sum(logs) / len(logs)) ** 2 for x in logs) / (len(logs) - 1)) if len(logs) > 1 else 0.0
@@ -209,8 +210,9 @@ def _cpi_pred(row: Mapping[str, str], _path: Path) -> Entry:
         # the folds differ by far less than their common error, which is about 1 dex
         log10_sd=math.hypot(spread, PREDICTED_SD),
         source="CPI-Pred",
-        reaction=_text(row, "Reactions").removeprefix("R_"),
-        direction=_text(row, "Direction").lower(),
+        # kinGEMs splits reactions and calls every half forward
+        reaction=reaction.removesuffix("_reverse"),
+        direction="reverse" if backward else _text(row, "Direction").lower(),
         gene=_text(row, "Single_gene"),
         protein=_protein(_text(row, "SEQ")),
         substrate=_bare(_text(row, "Reaction_partners")),
