@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MEMBERS = b"gemforest.members"
+MEMBERS = "gemforest.members"
 # Rows that are decompressed together: small enough to read one genome, large enough to compress well.
 GROUP_ROWS = 32_768
 
@@ -61,14 +61,15 @@ def members(folder: Path) -> dict[str, Member]:
 
 @lru_cache(maxsize=32)
 def _members(path: Path, _mtime_ns: int, _size: int) -> dict[str, Member]:
-    found = json.loads((pq.read_schema(path).metadata or {})[MEMBERS])
+    found = json.loads((pq.read_schema(path).metadata or {})[MEMBERS.encode()])
     return {genome_id: Member(**fields) for genome_id, fields in found.items()}
 
 
 def read_member(folder: Path, member: Member, columns: list[str] | None, checked: bool = False) -> pa.Table:
     """A genome's rows; with `checked` every page is compared with its checksum."""
     with pq.ParquetFile(packed_path(folder), page_checksum_verification=checked) as file:
-        groups, first, before = [], 0, 0
+        groups: list[int] = []
+        first = before = 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if before < member.start + member.rows and member.start < before + rows:
@@ -98,7 +99,8 @@ def write_packed(
         placed[genome_id] = asdict(member) | {"start": start, "rows": rows.num_rows}
         start += rows.num_rows
     together = pa.concat_tables([parts[genome_id][0].cast(schema) for genome_id in ordered])
-    metadata = {**also, MEMBERS: json.dumps(placed, sort_keys=True, separators=(",", ":"))}
+    index = json.dumps(placed, sort_keys=True, separators=(",", ":"))
+    metadata = {**also, MEMBERS: index}
     pq.write_table(
         together.replace_schema_metadata(metadata),
         path,
