@@ -2,12 +2,17 @@ rule report:
     input:
         f"{forest.root}/atlas/atlas.duckdb",
     output:
-        f"{forest.root}/report/index.html",
+        report(
+            f"{forest.root}/report/index.html",
+            category="report",
+            caption="../report/caption.rst",
+        ),
     log:
         "logs/report.log",
     conda:
         "../../envs/native.yaml"
+    threads: 2
     params:
         config=forest.config_path,
     shell:
-        "gemforest report --config {params.config} 2> {log}"
+        "gemforest report --cores {threads} --config {params.config} 2> {log}"

@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("report", _report, "write the HTML report")
     sub.add_argument("--partial", action="store_true", help="take what there is")
     sub.add_argument("--compare", type=Path, help="results folder of an earlier run to compare with")
+    sub.add_argument("--cores", type=int, default=1)
     sub = add("check", _check, "compare the files of single genomes with the ledgers")
     sub.add_argument("--deep", action="store_true", help="read every byte")
     sub.add_argument("--repair", action="store_true", help="remove what is damaged; the next run makes it again")
@@ -121,6 +122,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
     sub.add_argument("--output", type=Path, required=True, help="folder for the tables and outcomes.tsv")
+    sub = add("resources", _resources, "tables of EC numbers and reactions: what is here; fetch brings them")
+    sub.add_argument("what", nargs="?", choices=["show", "fetch"], default="show")
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
@@ -270,7 +273,7 @@ def _stage(parsed: argparse.Namespace) -> int:
 
 
 def _atlas(parsed: argparse.Namespace) -> int:
-    from gemforest.atlas import TooManyFailed, finish, gather_shard
+    from gemforest.atlas import TooManyFailed, finish, gather_shard, same_genomes
 
     context = _context(parsed)
     if parsed.shard:
@@ -283,13 +286,17 @@ def _atlas(parsed: argparse.Namespace) -> int:
         print(f"gemforest: {error}", file=sys.stderr)
         return 1
     print(f"atlas: {ends.total()} genomes, {ends['ok']} through every stage", file=sys.stderr)
+    for group in same_genomes(context):
+        print(
+            f"atlas: {' and '.join(group)} come from the same file and count as {len(group)} genomes", file=sys.stderr
+        )
     return 0
 
 
 def _report(parsed: argparse.Namespace) -> int:
     from gemforest.report import write_report
 
-    path = write_report(_context(parsed), parsed.partial, parsed.compare)
+    path = write_report(_context(parsed), parsed.partial, parsed.compare, parsed.cores)
     print(f"report: {path}", file=sys.stderr)
     return 0
 
@@ -414,6 +421,15 @@ def _simulate_models(parsed: argparse.Namespace) -> int:
         print(f"{row.model}: {row.outcome}, {told}" + (f" ({row.detail})" if row.detail else ""))
     print(f"{len(rows)} models; tables and outcomes.tsv in {parsed.output}")
     return 0 if all(row.outcome is Outcome.OK for row in rows) else 1
+
+
+def _resources(parsed: argparse.Namespace) -> int:
+    from gemforest.mappings import coverage_lines, fetch_mappings
+
+    context = _context(parsed)
+    lines = fetch_mappings(context) if parsed.what == "fetch" else []
+    print("\n".join([*lines, *coverage_lines(context)]))
+    return 0
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

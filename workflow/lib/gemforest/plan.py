@@ -174,6 +174,8 @@ def _rows(sheet: Sheet, pinned: Sheet | None, context: Context) -> dict[str, str
     kinds = shared_texts(genomes["source_kind"])
     paths = local_paths(columns["source"], kinds, sheet.path.parent, context.project)
     columns["fingerprint"] = [_fingerprint(*candidates) if candidates else "" for candidates in paths]
+    if further := _annotated(context, sheet.path.parent, columns["genome_id"], columns["tags"]):
+        columns["fingerprint"] = list(map("".join, zip(columns["fingerprint"], further, strict=True)))
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerows(zip(*(columns[name] for name in ROW_FIELDS), strict=True))
@@ -203,6 +205,24 @@ def _fingerprint(*candidates: str) -> str:
             continue
         return f"{status.st_size}-{status.st_mtime_ns}"
     return "missing"
+
+
+def _annotated(context: Context, sheet_folder: Path, genome_ids: list[str], tags: list[str]) -> list[str]:
+    """What of the evidence's own files a genome's jobs are to wake for; empty where the config and sheet name none."""
+    settings = context.config["evidence"]
+    tables = "".join(f" {_fingerprint(str(context.project / name))}" for name in settings["tables"])
+    pattern = settings["annotation"]
+    named = [json.loads(text).get("annotation", "") if '"annotation"' in text else "" for text in tags]
+    if not (tables or pattern or any(named)):
+        return []
+    found = []
+    for genome_id, names in zip(genome_ids, named, strict=True):
+        listed = [name.strip() for name in names.split(";") if name.strip()]
+        paths: list[tuple[str, ...]] = [(f"{sheet_folder}/{name}", f"{context.project}/{name}") for name in listed]
+        if pattern:
+            paths += [(str(path),) for path in sorted(context.project.glob(pattern.replace("{genome_id}", genome_id)))]
+        found.append(tables + "".join(f" {_fingerprint(*candidates)}" for candidates in paths))
+    return found
 
 
 def _place(members: dict[str, tuple[str, str]], new: Iterable[str], size: int) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gemforest.check import check, sweep
+from gemforest.config import WORKFLOW
 from gemforest.efficiency import read_efficiency, write_efficiency
 from gemforest.errors import InputError
 from gemforest.plan import mend_plan, plan_folder
@@ -218,7 +219,9 @@ def _unlock_snakemake(context: Context, console: Console) -> None:
 
 def _profile(context: Context, name: str) -> Path:
     """The folder of a profile: one of the workflow's by name, or a path."""
-    shipped = context.project / "workflow" / "profiles"
+    # A folder made by `gemforest init` has no workflow of its own: the installed one's profiles serve it.
+    own = context.project / "workflow" / "profiles"
+    shipped = own if own.is_dir() else WORKFLOW / "profiles"
     for folder in (shipped / name, Path(name)):
         if (folder / "config.yaml").is_file():
             return folder.resolve()
