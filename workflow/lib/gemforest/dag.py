@@ -22,6 +22,16 @@ from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
 from gemforest.store import Store, holds, write_text
 
+# Figures of the report, by name (`figures.PLOTS`), as `snakemake --report` labels them.
+FIGURES = {
+    "outcomes": "Genomes by stage",
+    "models": "Models",
+    "growth": "Growth on carbon sources",
+    "pca": "Reaction content",
+    "pan_reactome": "Pan-reactome",
+    "gapfills": "Gap-filling",
+}
+
 # A source, second column of a rows file, that is not on this machine.
 FROM_AFAR = re.compile(r"^[^\t]+\t(?:GC[AF]_|https?://)", re.MULTILINE)
 
@@ -125,6 +135,10 @@ class Dag:
     def atlas_parts(self) -> list[str]:
         """The tracked part of the atlas of every shard."""
         return [f"{self.root}/atlas/ledger/shard={shard}.parquet" for shard in self.shards]
+
+    def figures(self, ending: str) -> dict[str, str]:
+        """File of each figure to its label, in the order of the report."""
+        return {f"{self.root}/report/figures/{name}.{ending}": label for name, label in FIGURES.items()}
 
     def _rows_path(self, shard: str) -> Path:
         return rows_path(self.context.store.root, shard)
