@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -274,7 +275,8 @@ def skeleton(structure: str) -> str:
 
     with rdBase.BlockLogs():
         molecule = (Chem.MolFromInchi if structure.startswith("InChI=") else Chem.MolFromSmiles)(structure.strip())
-        return "" if molecule is None else str(Chem.MolToInchiKey(molecule)).partition("-")[0]
+        key_of: Any = Chem.MolToInchiKey  # without types
+        return "" if molecule is None else str(key_of(molecule)).partition("-")[0]
 
 
 # -- measured values ---------------------------------------------------------------------------------------------------
