@@ -106,11 +106,12 @@ def retry(context: Context, reason: str | None = None, stage_name: str | None = 
 
 
 def _gap(stage: Stage, context: Context, shard: str) -> Iterator[Damage]:
-    """A ledger that is missing although a later one is there: Snakemake alone would never make it again."""
-    later = STAGE_NAMES[STAGE_NAMES.index(stage.name) + 1 :]
+    """A ledger that is missing although what comes later is there: Snakemake alone would never make it again."""
     if context.store.ledger_path(stage.name, shard).exists():
         return
-    if any(context.store.ledger_path(name, shard).exists() for name in later):
+    later = [context.store.ledger_path(name, shard) for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) + 1 :]]
+    later += [context.store.atlas_path(LEDGER_TABLE, shard), *(context.store.root / end for end in ENDS)]
+    if any(path.exists() for path in later):
         yield Damage(stage.name, shard, "", "the ledger is missing")
 
 
@@ -191,6 +192,8 @@ def _remove(path: Path) -> None:
 def _check_atlas(store: Store, shard: str, deep: bool, repair: bool) -> list[Damage]:
     """The atlas parts of a shard against what its ledger says was written."""
     tables = damaged_parts(store, shard, deep)
+    if not store.atlas_path(LEDGER_TABLE, shard).exists() and any((store.root / end).exists() for end in ENDS):
+        tables = [LEDGER_TABLE]
     if tables and repair:
         for table in {*tables, LEDGER_TABLE}:
             _remove(store.atlas_path(table, shard))
@@ -201,12 +204,15 @@ def _check_atlas(store: Store, shard: str, deep: bool, repair: bool) -> list[Dam
 def _check_ends(store: Store, deep: bool, repair: bool) -> list[Damage]:
     """What is made once for all shards: whole, or cut short."""
     damages = []
-    for name, whole in ENDS.items():
+    for number, (name, whole) in enumerate(ENDS.items()):
         path = store.root / name
-        if path.exists() and not (path.is_file() and whole(path, deep)):
-            damages.append(Damage(name.split("/")[0], "", "", f"{name} is cut short or damaged"))
+        later = [store.root / end for end in list(ENDS)[number + 1 :]]
+        missing = not path.exists() and any(end.exists() for end in later)
+        if missing or (path.exists() and not (path.is_file() and whole(path, deep))):
+            damages.append(Damage(name.split("/")[0], "", "", f"{name} is missing, cut short or damaged"))
             if repair:
-                _remove(path)
+                for end in (path, *later):
+                    _remove(end)
     return damages
 
 
