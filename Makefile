@@ -8,7 +8,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run run-slurm test test-slurm lint bench demo-fetch clean
+.PHONY: run run-slurm test test-faults test-slurm lint bench demo-fetch clean
 
 run: $(VENV)/.ready
 	@scripts/find_diamond.sh
@@ -21,12 +21,18 @@ run-slurm: $(VENV)/.ready
 
 test: $(VENV)/.ready-dev lint
 	@scripts/find_diamond.sh
+	@scripts/find_chromium.sh
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 # The whole workflow on a real SLURM of one node, started from Debian's packages for the purpose. Needs root.
 test-slurm: $(VENV)/.ready-dev
 	@scripts/find_diamond.sh
 	$(BIN)/python -m pytest tests/cluster
+
+# 200 faults at random instants; FAULTS and SEED say otherwise. With root also full disks and read-only folders.
+test-faults: $(VENV)/.ready-dev
+	@scripts/find_diamond.sh
+	GEMFOREST_FAULTS=$(or $(FAULTS),200) GEMFOREST_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

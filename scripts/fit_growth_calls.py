@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from gemforest.carveme_files import carveme_data
+from gemforest.config import load_config
 from gemforest.evaluation.calls import LEAST_PRIOR, MOST_PRIOR, expected_cut, logit
-from gemforest.evaluation.growth import Organism
+from gemforest.evaluation.growth import Organism, scores_without_model
 from gemforest.evaluation.kinship import (
     GenomeFacts,
     KinshipModel,
@@ -36,7 +37,9 @@ from gemforest.evaluation.kinship import (
     write_kinship,
 )
 from gemforest.evaluation.metrics import auc, brier, confusion, macro
-from gemforest.simulate.growth_score import common_compounds, growth_scores
+from gemforest.evaluation.project import Finished
+from gemforest.simulate.growth_score import common_compounds
+from gemforest.stage import Context
 from gemforest.store import Store
 
 BIOLOG = {
@@ -62,14 +65,14 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Labelled:
-    """One row of a table of calls; `score` as `Organism.relative_score` gives it, `raw` the growth score itself."""
+    """One row of a table of calls; `score` and `standing` as `Organism` gives them."""
 
     org_id: str
     compound: str
     growth: bool
     fba: float
     score: float
-    raw: float
+    standing: float
     biolog: bool
 
 
@@ -132,23 +135,22 @@ def write_biolog_labels(path: Path) -> None:
 
 def read_folder(out: Path, biolog: bool) -> Training:
     """What `gemforest evaluate growth` left; scores and facts are made anew from the hits."""
-    cache = out / "project" / "resources" / "cache"
+    config = load_config(out / "project" / "config" / "config.yaml")
+    context = Context((out / "project").resolve(), config, Store(out / "project" / "results"))
     with (out / "calls.tsv").open(encoding="utf-8") as handle:
         calls = list(csv.DictReader(handle, delimiter="\t"))
-    store = Store(out / "project" / "results")
     organisms: dict[str, Organism] = {}
     for org_id in sorted({row["org_id"] for row in calls}):
-        hits = store.read("hits", "0000", org_id)
-        universe = store.read("lineages", "0000", org_id)["universe"][0].as_py()
-        scored = growth_scores(universe, cache, hits, common_compounds())
-        scores = {compound: (score.score, score.weakest_links) for compound, score in scored.items()}
-        organisms[org_id] = Organism({}, scores, genome_facts(kinship_rules(cache), hits))
-        print(f"{org_id}: {universe}, {len(scores)} scores", file=sys.stderr)
+        finished = Finished(context, {}, {org_id: ("0000", org_id)}, {})
+        scores = scores_without_model(finished, org_id, common_compounds())
+        facts = genome_facts(kinship_rules(context.cache), context.store.read("hits", "0000", org_id))
+        organisms[org_id] = Organism({}, scores, facts)
+        print(f"{org_id}: {len(scores)} scores", file=sys.stderr)
     rows = []
     for row in calls:
         organism = organisms[row["org_id"]]
         score = organism.relative_score(row["bigg_id"])
-        raw = organism.scores.get(row["bigg_id"], (np.nan, ()))[0]
+        standing = organism.standing(row["bigg_id"])
         rows.append(
             Labelled(
                 row["org_id"],
@@ -156,12 +158,12 @@ def read_folder(out: Path, biolog: bool) -> Training:
                 row["growth"] == "1",
                 float(row["fba"]),
                 np.nan if score is None else score,
-                raw,
+                np.nan if standing is None else standing,
                 biolog,
             )
         )
-    facts = {org_id: organism.facts for org_id, organism in organisms.items()}
-    return Training(rows, {org_id: fact.log_odds for org_id, fact in facts.items() if fact is not None})
+    known = {org_id: organism.facts for org_id, organism in organisms.items()}
+    return Training(rows, {org_id: fact.log_odds for org_id, fact in known.items() if fact is not None})
 
 
 # -- prior and features ------------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def features(rows: Sequence[Labelled], log_odds: np.ndarray, others: Training) -
         "prior": np.array(prior),
         "fba": np.array([row.fba for row in rows]),
         "score": np.array([row.score for row in rows]),
-        "raw": np.array([row.raw for row in rows]),
+        "standing": np.array([row.standing for row in rows]),
     }
 
 
@@ -242,7 +244,7 @@ def fit(training: Training) -> tuple[dict[str, Any], KinshipModel]:
         matrix = np.stack([joined[name][known] for name in names], axis=1)
         found = logistic(matrix, growth[known], weights[known])
         fitted["weights"][basis] = {name: round(float(w), 6) for name, w in zip(names, found, strict=True)}
-    fitted["score_cut"] = best_cut(np.nan_to_num(joined["raw"], nan=-1e9), growth > 0.5, weights)
+    fitted["score_cut"] = best_cut(np.nan_to_num(joined["standing"], nan=-1e9), growth > 0.5, weights)
     return fitted | {"counts": counts, "rate": round(rate, 6), "strength": STRENGTH}, kinship
 
 
@@ -283,12 +285,12 @@ def leave_one_out(training: Training) -> dict[str, Any]:
         truth = np.array([row.growth for row in own])
         counts, rate = count(others.rows)
         shares = [float(np.divide(*counts.get(row.compound, (rate, 1.0)))) for row in own]
-        raw = np.nan_to_num(held["raw"], nan=-1e9)
+        standing = np.nan_to_num(held["standing"], nan=-1e9)
         measured = {
             "mcc_fba": confusion(truth, held["fba"] > 0).mcc,
             "mcc_majority": confusion(truth, [share >= 0.5 for share in shares]).mcc,
-            "mcc_score": confusion(truth, raw >= fitted["score_cut"]).mcc,
-            "auc_score": auc(truth, raw),
+            "mcc_score": confusion(truth, standing >= fitted["score_cut"]).mcc,
+            "auc_score": auc(truth, standing),
         }
         for basis in FEATURES:
             p = predicted(fitted, basis, held)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gemforest.atlas import TooManyFailed, finish, gather_shard
+from gemforest.atlas import TooManyFailed, finish, gather_shard, same_genomes
 from gemforest.errors import InfrastructureError
 from gemforest.ledger import LedgerRow, Outcome, Reason, write_ledger
 from gemforest.plan import make_plan, write_plan
@@ -84,3 +85,15 @@ def test_an_unfinished_run_is_gathered_on_demand_only(finished: Callable[[set[st
     stages = pq.read_table(context.store.atlas_path("ledger", "0000"))["stage"].unique().to_pylist()
     assert "gapfill" in stages
     assert "simulate" not in stages
+
+
+def test_genomes_of_the_same_file_are_told(finished: Callable[[set[str]], Context]) -> None:
+    context = finished(set())
+    schema = TABLES["genomes"].schema
+    for genome, digest in (("g03", "aa"), ("g11", "bb"), ("g12", "aa"), ("g15", None)):
+        row = dict.fromkeys(schema.names) | {"genome_id": genome, "file_sha256": digest}
+        table = pa.Table.from_pylist([row], schema=schema)
+        write_table(context.store.table_path("genomes", "0000", genome), "genomes", table, {})
+    gather_shard(context, "0000")
+    finish(context)
+    assert same_genomes(context) == [["g03", "g12"]]

@@ -186,6 +186,7 @@ def test_a_score_counts_against_the_genomes_mean_and_as_far_as_databases_cover_i
     assert Organism({}, scores, facts).relative_score("ac") == pytest.approx(-0.5)
     assert Organism({}, scores, facts).relative_score("never_seen") is None
     assert Organism({}, scores, None).relative_score("ac") is None
+    assert Organism({}, scores, None).standing("ac") == pytest.approx(-1.0)
 
 
 def test_an_organism_without_a_model_counts_with_its_reason(tmp_path: Path) -> None:

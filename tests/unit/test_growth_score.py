@@ -10,13 +10,14 @@ import pytest
 from toy_networks import toy_network
 
 from gemforest.bigg_rules import group_rules
+from gemforest.evaluation import kinship
 from gemforest.routes import RouteFinder
 from gemforest.simulate.growth_score import (
-    LEAST_OF_TRANSPORTERS,
-    WITHOUT_HIT,
+    LEAST,
+    TRANSPORTER_WITHOUT_EVIDENCE,
+    WITHOUT_EVIDENCE,
     ReactionEvidence,
-    gene_evidence,
-    reaction_evidence,
+    best_identities,
     reaction_probabilities,
     scores_of_routes,
     transporters,
@@ -120,32 +121,42 @@ def test_probabilities_rise_with_identity_and_a_complex_is_held_back_by_its_weak
         )
 
     def of(reaction: str, table: pa.Table) -> float:
-        genes, _ = gene_evidence(rules, table)
-        return float(reaction_probabilities(rules, genes)[rules.reactions.index(reaction)])
+        genes = kinship.gene_probabilities(rules, table)
+        return float(kinship.reaction_probabilities(rules, genes)[rules.reactions.index(reaction)])
 
     assert of("ONE", hits(g1=38.0)) == pytest.approx(0.5)
     assert of("ONE", hits(g1=30.0)) < of("ONE", hits(g1=45.0)) < of("ONE", hits(g1=90.0)) < 1.0
-    assert of("ONE", hits(g2=90.0)) == pytest.approx(WITHOUT_HIT)
+    assert of("ONE", hits(g2=90.0)) == pytest.approx(kinship.WITHOUT_HIT)
     whole, half = of("TWOa", hits(g2=90.0, g3=90.0)), of("TWOa", hits(g2=90.0))
-    assert WITHOUT_HIT <= half < whole
+    assert kinship.WITHOUT_HIT <= half < whole
     # The other protein of the reaction is enough.
     assert of("TWOa", hits(g4=90.0)) == pytest.approx(of("ONE", hits(g1=90.0)))
     assert of("LDH", hits()) == pytest.approx(0.99)
 
 
-def test_hits_without_identity_say_nothing_and_transporters_keep_a_chance(universe: Universe) -> None:
+def test_the_evidence_decides_and_transporters_without_any_keep_a_chance(universe: Universe) -> None:
+    network = universe.network
+    known = {"ONE": 0.7, "GLCt": 0.2, "TWOa": 0.0001, "LDH": 1.0}
+    by_name = dict(zip(network.reactions, reaction_probabilities(network, known), strict=True))
+    assert (by_name["ONE"], by_name["GLCt"], by_name["TWOa"]) == (0.7, 0.2, LEAST)
+    assert by_name["LDH"] < 1.0
+    assert by_name["LACt"] == TRANSPORTER_WITHOUT_EVIDENCE > by_name["TWOb"] == WITHOUT_EVIDENCE
+    assert by_name["EX_glc_e"] == 1.0
+    crossing = {r for r, t in zip(network.reactions, transporters(network), strict=True) if t}
+    assert crossing == {"GLCt", "LACt", "CO2t"}
+
+
+def test_the_best_hit_behind_a_reaction_is_told_and_hits_without_identity_are_none(universe: Universe) -> None:
     rules = group_rules(RULES, universe.network.reactions)
-    nothing = pa.table(
+    hits = pa.table(
         {
-            "target": pa.array(["m.g1"]),
-            "identity_percent": pa.array([None], pa.float64()),
-            "alignment_length": pa.array([None], pa.int32()),
+            "target": ["m.g1", "m.g1", "m.g3", "m.g4", "x.unknown"],
+            "identity_percent": pa.array([40.0, 60.0, 35.0, None, 99.0], pa.float64()),
         }
     )
-    evidence = reaction_evidence(universe, rules, nothing)
-    by_name = dict(zip(universe.network.reactions, evidence.probability, strict=True))
-    assert by_name["ONE"] == pytest.approx(WITHOUT_HIT)
-    assert by_name["LACt"] == LEAST_OF_TRANSPORTERS
-    assert by_name["EX_glc_e"] == 1.0
-    crossing = {r for r, t in zip(universe.network.reactions, transporters(universe.network), strict=True) if t}
-    assert crossing == {"GLCt", "LACt", "CO2t"}
+    best = dict(zip(universe.network.reactions, best_identities(universe.network, rules, hits), strict=True))
+    assert (best["ONE"], best["TWOa"]) == (60.0, 35.0)
+    assert math.isnan(best["TWOb"])
+    assert math.isnan(best["LDH"])
+    nothing = pa.table({"target": pa.array([], pa.string()), "identity_percent": pa.array([], pa.float64())})
+    assert np.isnan(best_identities(universe.network, rules, nothing)).all()

@@ -17,7 +17,11 @@ from cobra.io import load_model, write_sbml_model
 from scipy.sparse import csc_array, eye_array
 from scipy.sparse.linalg import splu
 
+from gemforest.energy import universe_closed_directions
 from gemforest.errors import InputError
+from gemforest.fluxes import fba, medium_bounds, with_bounds
+from gemforest.gapfill import without_cycles
+from gemforest.models import Network
 from gemforest.universe import (
     Universe,
     coupled_sets,
@@ -178,3 +182,50 @@ def test_what_is_no_universe_is_refused_with_every_fault_named(textbook: Path, t
     (tmp_path / "no.xml").write_text("<html/>")
     with pytest.raises(InputError, match="SBML"):
         load_universe(str(tmp_path / "no.xml"), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def archaea(cache: Path) -> Universe:
+    return load_universe("archaea", cache)
+
+
+def test_the_archaea_have_the_way_to_methane_and_what_was_there_stays(archaea: Universe) -> None:
+    from gemforest.universe import ADDITIONS
+
+    plain = read_sbml(universe_path("archaea"))
+    network = archaea.network
+    with (Path(__file__).parents[2] / "resources" / ADDITIONS["archaea"]).open() as handle:
+        named = [line.split("\t")[0] for line in handle][1:]
+    assert network.reactions == (*plain.reactions, *named)
+    assert network.metabolites[: len(plain.metabolites)] == plain.metabolites
+    old = network.stoichiometry.tocsc()[: len(plain.metabolites), : len(plain.reactions)]
+    assert abs(old - plain.stoichiometry).max() == 0
+    added = np.array([network.reactions.index(reaction) for reaction in named])
+    assert not archaea.blocked[added].any()
+    # methyl-CoM + CoB -> CoM-S-S-CoB + CH4, one of each (Thauer et al., Nat. Rev. Microbiol. 6, 579-591, 2008)
+    column = network.stoichiometry.tocsc()[:, [network.reactions.index("MCR")]].tocoo()
+    said = {network.metabolites[i]: v for i, v in zip(column.row, column.data, strict=True)}
+    assert said == {"mcom_c": -1.0, "cob_c": -1.0, "hsfd_c": 1.0, "ch4_c": 1.0}
+
+
+@pytest.fixture(scope="module")
+def without_free_energy(archaea: Universe, cache: Path) -> Network:
+    return without_cycles(archaea.network, universe_closed_directions(archaea, cache))
+
+
+@pytest.mark.parametrize("given", ["co2 h2", "meoh", "ac", "co2"])
+def test_archaea_live_on_what_methanogens_live_on(without_free_energy: Network, given: str) -> None:
+    minerals = "ca2 cl cobalt2 cu2 fe2 fe3 h2o h k mg2 mn2 mobd na1 nh4 ni2 pi so4 zn2 h2s"
+    limits = {f"EX_{c}_e": 1000.0 for c in minerals.split()} | {f"EX_{c}_e": 20.0 for c in given.split()}
+    network = with_bounds(without_free_energy, medium_bounds(without_free_energy, limits))
+    state = fba(network)
+    if given == "co2":
+        assert state.growth < 1e-6
+        return
+    methane = state.fluxes[network.reactions.index("EX_ch4_e")]
+    # Thauer et al. 2008: 4 H2, 4/3 methanol or 1 acetate to a methane; some carbon and hydrogen becomes biomass
+    most = {"co2 h2": 5.0, "meoh": 15.0, "ac": 20.0}[given]
+    assert 0.5 * most < methane < most
+    assert state.growth > 0.01
+    # the universe has other ways to live on these, none as good
+    assert fba(with_bounds(network, {"MCR": (0.0, 0.0)})).growth < state.growth - 1e-3

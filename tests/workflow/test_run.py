@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from projects import make_project
+from reader import Reader, chromium
 
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.stage import Context
@@ -138,6 +139,22 @@ def test_the_atlas_holds_every_row_and_duckdb_reads_it(run: Context) -> None:
                 assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,)
         ledger = database.execute("SELECT count(*), min(shard) FROM ledger").fetchone()
     assert ledger == (3 * len(STAGE_NAMES), "0000")
+
+
+def test_the_report_of_a_real_run_opens_and_shows_its_models_and_what_was_stopped(run: Context) -> None:
+    with chromium() as browser:
+        reader = Reader(browser.new_page(), run.store.root.resolve() / "report")
+        assert reader.tile("overview", "genomes in the plan") == "3"
+        assert reader.cells("Genomes that were stopped", 1) == ["cut"]
+        reader.go("collection", "text=Reactions of the collection")
+        assert reader.cells("Models at a glance", 1) == ["ecoli", "mgen", "cut"]
+        for genome in GROWING:
+            reader.go(f"genome/{genome}", "text=Growth and other screens")
+            growth = run.store.read("summary", "0000", genome)["growth_per_h"][0].as_py()
+            assert float(reader.tile("genome", "growth on")) == pytest.approx(growth, rel=5e-3)
+            assert reader.page.locator("#view-genome .map polygon").count() > 5
+        reader.go("compare/ecoli/mgen", "text=Reactions of one and not the other")
+        assert reader.troubles == []
 
 
 def test_no_file_of_the_atlas_is_hidden_from_pyarrow(run: Context) -> None:

@@ -154,6 +154,17 @@ def finish(context: Context, partial: bool = False) -> Counter[str]:
     return ends
 
 
+def same_genomes(context: Context) -> list[list[str]]:
+    """Groups of genomes that come from the same file, by their first name."""
+    import duckdb
+
+    with duckdb.connect(str(context.store.root / "atlas" / "atlas.duckdb"), read_only=True) as database:
+        views = {name for (name,) in database.execute("SELECT view_name FROM duckdb_views()").fetchall()}
+        if "same_genomes" not in views:
+            return []
+        return sorted(ids for (ids,) in database.execute("SELECT genome_ids FROM same_genomes").fetchall())
+
+
 def genome_ends(context: Context, shards: Iterable[str]) -> Counter[str]:
     """How many genomes ended in which way: by the first stage that did not end ok."""
     ends: Counter[str] = Counter()

@@ -2,7 +2,9 @@
 
 CarveMe (Machado et al. 2018) ships five universes as SBML that take four seconds each to parse. Here each is read
 once, checked, and kept as one `.npz` file in `resources/cache/`, named by the version of carveme and the digest of the
-file; a user's own SBML goes through the same door. What is compiled besides the network is what every genome would
+file; a user's own SBML goes through the same door. The archaea's universe lacks the way to methane: what it takes is
+added from the universe of all BiGG reactions that CarveMe ships too (`resources/archaeal_reactions.tsv` names it, with
+bounds). What is compiled besides the network is what every genome would
 otherwise work out again: the reactions that no flux can pass and the sets of reactions whose fluxes are proportional
 in every steady state (fully coupled, Burgard et al. 2004, for the stoichiometry alone).
 
@@ -11,6 +13,7 @@ Bounds are those that CarveMe carves with: `load_cbmodel(flavor="bigg")`, then `
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import itertools
 import math
@@ -24,7 +27,9 @@ import numpy as np
 from scipy.linalg import qr, solve_triangular
 from scipy.sparse import coo_array, csc_array, hstack
 
+from gemforest import models
 from gemforest.biomass import OPEN, PARTS, biomass_notes, open_name, split_name, variant
+from gemforest.config import WORKFLOW
 from gemforest.errors import InputError
 from gemforest.lp import LinearProgram, Status
 from gemforest.models import Network, write_sbml
@@ -32,6 +37,9 @@ from gemforest.store import atomic
 
 UNIVERSES = ("bacteria", "gramneg", "grampos", "archaea", "cyanobacteria")
 """The universes inside the carveme package."""
+
+ADDITIONS = {"archaea": "archaeal_reactions.tsv"}
+"""Universe to the resource that names what is added to it from the universe of all BiGG reactions."""
 
 FORMAT = 2
 """Raised whenever the compiled content changes: part of the digest and of the file's name."""
@@ -93,7 +101,10 @@ def universe_path(name_or_path: str) -> Path:
 
 def universe_digest(name_or_path: str) -> str:
     """SHA-256 (hex) for stage keys, without loading the universe."""
-    return _digest(universe_path(name_or_path).read_bytes())
+    content = universe_path(name_or_path).read_bytes()
+    if name_or_path in ADDITIONS:
+        content += _additions_path(name_or_path).read_bytes()
+    return _digest(content)
 
 
 def load_universe(name_or_path: str, cache: Path) -> Universe:
@@ -115,13 +126,72 @@ def load_universe(name_or_path: str, cache: Path) -> Universe:
     base, changes = split_name(name_or_path)
     if changes:
         return _load_variant(name_or_path, base, changes, cache)
-    path = universe_path(name_or_path)
-    digest = _digest(path.read_bytes())
+    digest = universe_digest(name_or_path)
     version = f"carveme-{metadata.version('carveme')}" if name_or_path in UNIVERSES else "user"
     compiled = cache / f"{_file_stem(name_or_path)}-{version}-{digest[:16]}.npz"
     if not compiled.exists():
-        _write(compile_universe(read_sbml(path), digest), compiled)
+        network = read_sbml(universe_path(name_or_path))
+        if name_or_path in ADDITIONS:
+            donor = models.read_sbml(universe_path("bacteria").with_name("bigg_universe.xml.gz"))
+            network = with_reactions(network, donor, _additions(name_or_path))
+        _write(compile_universe(network, digest), compiled)
     return _read(compiled)
+
+
+def _additions_path(name: str) -> Path:
+    return WORKFLOW.parent / "resources" / ADDITIONS[name]
+
+
+def _additions(name: str) -> dict[str, tuple[float, float]]:
+    """Reaction to its bounds."""
+    with _additions_path(name).open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    return {row["reaction"]: (float(row["lower_bound"]), float(row["upper_bound"])) for row in rows}
+
+
+def with_reactions(network: Network, donor: Network, wanted: Mapping[str, tuple[float, float]]) -> Network:
+    """A network with reactions of another one, and the metabolites that they bring.
+
+    Parameters
+    ----------
+    wanted
+        Reaction to its bounds; what the network has already stays as it is.
+
+    Raises
+    ------
+    InputError
+        The donor lacks a reaction.
+    """
+    place = {reaction: j for j, reaction in enumerate(donor.reactions)}
+    lacking = [reaction for reaction in wanted if reaction not in place]
+    if lacking:
+        raise InputError(f"universe {donor.network_id} has no reactions {', '.join(lacking)}")
+    have = set(network.reactions)
+    added = [reaction for reaction in wanted if reaction not in have]
+    columns = csc_array(donor.stoichiometry[:, np.array([place[reaction] for reaction in added], dtype=np.int64)])
+    row_of = {metabolite: i for i, metabolite in enumerate(network.metabolites)}
+    brought = [i for i in np.unique(columns.indices).tolist() if donor.metabolites[i] not in row_of]
+    row_of |= {donor.metabolites[i]: len(network.metabolites) + k for k, i in enumerate(brought)}
+    rows = np.array([row_of[donor.metabolites[i]] for i in columns.indices])
+    new = csc_array((columns.data, rows, columns.indptr), shape=(len(row_of), len(added)))
+    old = csc_array(network.stoichiometry)
+    old.resize(len(row_of), len(network.reactions))
+    at = [place[reaction] for reaction in added]
+    return replace(
+        network,
+        metabolites=(*network.metabolites, *(donor.metabolites[i] for i in brought)),
+        reactions=(*network.reactions, *added),
+        stoichiometry=csc_array(hstack([old, new])),
+        lower=np.concatenate([network.lower, [wanted[reaction][0] for reaction in added]]),
+        upper=np.concatenate([network.upper, [wanted[reaction][1] for reaction in added]]),
+        objective=np.concatenate([network.objective, np.zeros(len(added))]),
+        gprs=(*network.gprs, *("" for _ in added)),
+        reaction_names=(*network.reaction_names, *(donor.reaction_names[j] for j in at)),
+        metabolite_names=(*network.metabolite_names, *(donor.metabolite_names[i] for i in brought)),
+        formulas=(*network.formulas, *(donor.formulas[i] for i in brought)),
+        charges=(*network.charges, *(donor.charges[i] for i in brought)),
+        compartments=(*network.compartments, *(donor.compartments[i] for i in brought)),
+    )
 
 
 def _load_variant(name: str, base: str, changes: tuple[str, ...], cache: Path) -> Universe:
@@ -156,7 +226,7 @@ def _within_open(network: Network, wide: Universe, digest: str) -> Universe:
 def universe_sbml(name: str, cache: Path) -> Path:
     """An SBML file of a universe or a variant of one, for tools that read nothing else."""
     base, changes = split_name(name)
-    if not changes:
+    if not changes and base not in ADDITIONS:
         return universe_path(base)
     universe = load_universe(name, cache)
     path = cache / f"{_file_stem(base)}-{universe.digest[:16]}.xml.gz"

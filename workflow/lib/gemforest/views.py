@@ -129,6 +129,20 @@ DERIVED: tuple[View, ...] = (
             "growth_score": "graded evidence for growth on the compound",
         },
     ),
+    View(
+        "same_genomes",
+        "one file that several genomes of the sheet come from: they count several times in every summary",
+        ("genomes",),
+        """
+        SELECT file_sha256, list(genome_id ORDER BY genome_id) AS genome_ids, count(*) AS genomes
+        FROM genomes WHERE file_sha256 IS NOT NULL GROUP BY file_sha256 HAVING count(*) > 1
+        """,
+        {
+            "file_sha256": "SHA-256 of the file",
+            "genome_ids": "the genomes that have it",
+            "genomes": "how many they are",
+        },
+    ),
 )
 
 
@@ -143,7 +157,7 @@ def columns_of(view: str) -> dict[str, tuple[str, str]]:
     """Column to (meaning, unit) of a view; KeyError where there is no such view."""
     derived = {found.name: found for found in DERIVED}
     if view in derived:
-        shard = {} if view == "reaction_content" else {"shard": SHARD_DOC}
+        shard = {"shard": SHARD_DOC} if "genome_id" in derived[view].columns else {}
         return {name: (doc, "") for name, doc in (derived[view].columns | shard).items()}
     schema = LEDGER if view == LEDGER_TABLE else TABLES[view].schema
     found = {

@@ -71,7 +71,7 @@ class CallModel:
     cut_limits
         The cut between growth and no growth lies within these probabilities.
     score_cut
-        Growth score from which the score alone calls growth.
+        Growth score, as minus the root of minus it less the genome's mean, from which it alone calls growth.
     """
 
     counts: Mapping[str, tuple[float, float]]

@@ -14,7 +14,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Row:
     answer: str
     growth_per_h: float
     score: float
+    standing: float
     weakest_links: tuple[str, ...]
     probability: float
     prior: float
@@ -190,13 +191,18 @@ class Organism:
     scores: Mapping[str, tuple[float, tuple[str, ...]]]
     facts: GenomeFacts | None
 
-    def relative_score(self, compound: str) -> float | None:
-        """Score as `calls.py` takes it; None without a score."""
-        if self.facts is None or compound not in self.scores:
+    def standing(self, compound: str) -> float | None:
+        """Minus the root of minus the score, less the genome's mean of that; None without a score."""
+        if compound not in self.scores:
             return None
         roots = {c: -math.sqrt(max(0.0, -score)) for c, (score, _) in self.scores.items()}
         mean = float(np.mean([roots[c] for c in roots if c in common_compounds()] or [0.0]))
-        return (roots[compound] - mean) * self.facts.coverage
+        return roots[compound] - mean
+
+    def relative_score(self, compound: str) -> float | None:
+        """Standing as far as databases cover the genome, as `calls.py` takes it; None without a score."""
+        standing = self.standing(compound)
+        return None if self.facts is None or standing is None else standing * self.facts.coverage
 
 
 def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Organism]:
@@ -204,7 +210,7 @@ def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Orga
     found = {}
     for name, (shard, genome_id) in finished.reached.items():
         store, cache = finished.context.store, finished.context.cache
-        if not store.table_path("hits", shard, genome_id).exists():
+        if not store.has("hits", shard, genome_id):
             continue
         hits = store.read("hits", shard, genome_id)
         if not hits.num_rows:
@@ -219,10 +225,27 @@ def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Orga
                 if row["growth_score"] is not None
             }
         else:
-            scored = growth_scores("bacteria", cache, hits, {*common_compounds(), *compounds})
-            scores = {c: (score.score, score.weakest_links) for c, score in scored.items()}
+            scores = scores_without_model(finished, name, {*common_compounds(), *compounds})
         found[name] = Organism(screen, scores, genome_facts(kinship_rules(cache), hits))
     return found
+
+
+def scores_without_model(
+    finished: Finished, name: str, compounds: Iterable[str]
+) -> dict[str, tuple[float, tuple[str, ...]]]:
+    """Growth scores of an organism from its evidence; none where it has none."""
+    shard, genome_id = finished.reached[name]
+    store, cache = finished.context.store, finished.context.cache
+    if not store.table_path("reaction_scores", shard, genome_id).exists():
+        return {}
+    evidence = store.read("reaction_scores", shard, genome_id, ["reaction", "probability", "universe"])
+    if not evidence.num_rows:
+        return {}
+    known = zip(evidence["reaction"].to_pylist(), evidence["probability"].to_pylist(), strict=True)
+    probabilities = {reaction: p for reaction, p in known if p is not None}
+    hits = store.read("hits", shard, genome_id, ["target", "identity_percent"])
+    scored = growth_scores(evidence["universe"][0].as_py(), cache, probabilities, hits, compounds)
+    return {c: (score.score, score.weakest_links) for c, score in scored.items()}
 
 
 def judge(
@@ -275,6 +298,7 @@ def _row(label: GrowthLabel, organism: Organism, reason: tuple[str, str] | None,
         answer=answer,
         growth_per_h=_float(said.get("growth_per_h")),
         score=score,
+        standing=_float(organism.standing(label.bigg_id)),
         weakest_links=links,
         probability=call.probability,
         prior=call.prior,
@@ -329,7 +353,7 @@ def summarise(rows: Sequence[Row], reasons: Mapping[str, tuple[str, str]]) -> di
             "growth_labels": sum(truth),
             **default.as_record(),
             "fba": fba.as_record(),
-            "score": confusion(truth, [value >= score_cut for value in scores]).as_record(),
+            "score": confusion(truth, [row.standing >= score_cut for row in own]).as_record(),
             "auc_score": number(auc(truth, scores)),
             "auc": number(auc(truth, [row.probability for row in own])),
             "brier": number(brier(truth, [row.probability for row in own])),

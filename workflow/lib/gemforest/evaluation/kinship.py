@@ -19,10 +19,12 @@ import pyarrow.compute as pc
 
 from gemforest.bigg_rules import Rules, load_rules
 from gemforest.config import WORKFLOW
-from gemforest.simulate.growth_score import gene_evidence, reaction_probabilities
 from gemforest.universe import load_universe
 
 UNIVERSE = "bacteria"
+HALF_IDENTITY, IDENTITY_STEP = 38.0, 7.0
+SHORT_ALIGNMENT = 60.0
+LEAST, MOST, WITHOUT_HIT, SPONTANEOUS = 0.001, 0.995, 0.02, 0.99
 COVERED_FROM, COVERED_TO = 38.0, 58.0
 """Median identity of best hits, percent, at which evidence begins to count and counts in full."""
 
@@ -68,12 +70,41 @@ class KinshipModel:
 
 def genome_facts(rules: Rules, hits: pa.Table) -> GenomeFacts:
     """Facts of a genome from its hits (columns gene_id, target, identity_percent, alignment_length)."""
-    genes, _ = gene_evidence(rules, hits)
-    probability = reaction_probabilities(rules, genes)
+    probability = reaction_probabilities(rules, gene_probabilities(rules, hits))
     best = hits.group_by("gene_id").aggregate([("identity_percent", "max")])["identity_percent_max"]
     median = pc.quantile(best, 0.5)[0].as_py() if len(best) else 0.0
     coverage = (float(median or 0.0) - COVERED_FROM) / (COVERED_TO - COVERED_FROM)
     return GenomeFacts(np.log(probability / (1.0 - probability)), min(1.0, max(0.0, coverage)))
+
+
+def gene_probabilities(rules: Rules, hits: pa.Table) -> np.ndarray:
+    """Of each database gene of the rules, from its best hit: logistic in identity, less for short alignments.
+
+    These numbers are part of the fitted fingerprints, and rougher than what the evidence stage says.
+    """
+    identity = hits["identity_percent"].to_numpy().astype(np.float64)
+    length = hits["alignment_length"].to_numpy().astype(np.float64)
+    chance = 1.0 / (1.0 + np.exp(-(identity - HALF_IDENTITY) / IDENTITY_STEP))
+    chance = np.clip(chance, LEAST, MOST) * np.clip(length / SHORT_ALIGNMENT, 0.05, 1.0)
+    targets = np.array(hits["target"].to_pylist(), dtype=str)
+    place = np.minimum(np.searchsorted(rules.genes, targets), len(rules.genes) - 1)
+    known = rules.genes[place] == targets if len(targets) else np.zeros(0, dtype=bool)
+    # A hit of another tool may come without an identity: it says that there is one, and no more.
+    known &= ~np.isnan(chance)
+    probability = np.zeros(len(rules.genes))
+    np.maximum.at(probability, place[known], chance[known])
+    probability[probability == 0.0] = WITHOUT_HIT
+    probability[rules.spontaneous] = SPONTANEOUS
+    return probability
+
+
+def reaction_probabilities(rules: Rules, genes: np.ndarray) -> np.ndarray:
+    """Of each reaction of the rules: its best protein's mean of geometric mean and weakest subunit."""
+    logs = np.log(genes)[rules.row_gene]
+    starts = rules.protein_start
+    mean = np.add.reduceat(logs, starts[:-1]) / np.diff(starts)
+    weakest = np.minimum.reduceat(logs, starts[:-1])
+    return np.asarray(np.exp(np.maximum.reduceat(0.5 * (mean + weakest), rules.reaction_start[:-1])))
 
 
 def fingerprint(log_odds: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,8 @@ from gemforest import __version__
 from gemforest.ledger import LedgerRow
 from gemforest.report import collection, runfacts
 from gemforest.report.comparison import compare_runs
-from gemforest.report.details import shard_details
-from gemforest.report.page import assemble, pack, sidecar
+from gemforest.report.details import shard_blocks, shard_stamp
+from gemforest.report.page import assemble, pack, sidecar, stamped
 from gemforest.report.parts import Genomes, Parts
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES
@@ -25,7 +28,7 @@ from gemforest.store import write_text
 MOST_EMBEDDED = 40
 
 
-def write_report(context: Context, partial: bool = False, compare: Path | None = None) -> Path:
+def write_report(context: Context, partial: bool = False, compare: Path | None = None, cores: int = 1) -> Path:
     """Write `report/index.html`, and for larger runs the files beside it.
 
     Parameters
@@ -34,6 +37,8 @@ def write_report(context: Context, partial: bool = False, compare: Path | None =
         Say on the page that the run was not finished.
     compare
         Results folder of an earlier run to compare with.
+    cores
+        Shards whose genomes are written at the same time.
 
     Raises
     ------
@@ -42,42 +47,58 @@ def write_report(context: Context, partial: bool = False, compare: Path | None =
     """
     parts = Parts.of(context.store.root)
     genomes = parts.genomes()
-    rows = runfacts.read_rows(context, parts)
-    ledger = runfacts.by_genome_id(rows)
-    folder = context.store.root / "report"
-    core, blocks, content = _blocks(context, parts, genomes, ledger, rows)
-    core["partial"] = partial
-    core["comparison"] = compare_runs(context, parts, compare) if compare else None
+    comparison = compare_runs(context, parts, compare) if compare else None
+    core, blocks = _blocks(context, parts, genomes, runfacts.read_rows(parts))
     embedded = len(genomes) <= MOST_EMBEDDED
-    core["embedded"] = embedded
-    written = set()
-    places = {name: place for place, name in enumerate(content)}
-    page_blocks: dict[str, str] = {}
-    for shard in parts.shards:
-        packed = {name: pack(details) for name, details in shard_details(parts, shard, genomes, places, ledger)}
-        if embedded:
-            page_blocks |= {f"genome/{name}": block for name, block in packed.items()}
-        else:
-            written.add(_write(folder / "genomes" / f"shard={shard}.js", sidecar(f"shard={shard}", packed)))
+    core |= {"partial": partial, "comparison": comparison, "embedded": embedded}
     large = {name: pack(block) for name, block in blocks.items()}
+    folder = context.store.root / "report"
+    written: set[Path] = set()
+    in_page = {"core": pack(core)}
     if embedded:
-        page_blocks |= large
+        in_page |= large
+        for shard in parts.shards:
+            in_page |= shard_blocks(context.store.root, shard)
     else:
-        written |= {_write(folder / "data" / f"{name}.js", sidecar(name, {name: text})) for name, text in large.items()}
+        written |= {_write(folder / "data" / f"{name}.js", sidecar({name: text})) for name, text in large.items()}
+        written |= _write_shards(context.store.root, folder, parts.shards, cores)
     _sweep(folder, written)
     path = folder / "index.html"
-    write_text(path, assemble("gemforest report", {"core": pack(core)} | page_blocks))
+    write_text(path, assemble("gemforest report", in_page))
     return path
 
 
+def _write_shards(root: Path, folder: Path, shards: Sequence[str], cores: int) -> set[Path]:
+    """The sidecar of each shard, unless it was made of the same parts."""
+    paths = {shard: folder / "genomes" / f"shard={shard}.js" for shard in shards}
+    stale = [shard for shard, path in paths.items() if not _is_current(path, shard_stamp(root, shard))]
+    if cores < 2 or len(stale) < 2:
+        for shard in stale:
+            _write_shard(root, paths[shard], shard)
+    else:
+        with ProcessPoolExecutor(min(cores, len(stale)), mp_context=get_context("spawn")) as pool:
+            list(pool.map(_write_shard, repeat(root), [paths[shard] for shard in stale], stale))
+    return set(paths.values())
+
+
+def _write_shard(root: Path, path: Path, shard: str) -> None:
+    # The stamp comes first: parts that change meanwhile make the sidecar stale.
+    stamp = shard_stamp(root, shard)
+    write_text(path, sidecar(shard_blocks(root, shard), stamp))
+
+
+def _is_current(path: Path, stamp: str) -> bool:
+    if not path.exists():
+        return False
+    with path.open(encoding="utf-8") as file:
+        return file.readline() == stamped(stamp)
+
+
 def _blocks(
-    context: Context,
-    parts: Parts,
-    genomes: Genomes,
-    ledger: dict[str, list[LedgerRow]],
-    rows: Sequence[LedgerRow],
-) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """What the page needs at once, what it needs later, and the list of reactions."""
+    context: Context, parts: Parts, genomes: Genomes, rows: Sequence[LedgerRow]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the page needs at once, and what it needs later."""
+    ledger = runfacts.by_genome_id(rows)
     ends = [
         collection.end_of([(r.stage, r.outcome, r.reason) for r in ledger.get(name, [])], len(STAGE_NAMES))
         for name in genomes.ids
@@ -119,7 +140,7 @@ def _blocks(
         "sources": _sources(parts),
         "thresholds": {"growth": context.config["growth"]["threshold_per_h"]},
     }
-    return core, {"screens": screens, "reactions": collection.reaction_table(content, groups)}, content.reactions
+    return core, {"screens": screens, "reactions": collection.reaction_table(content, groups)}
 
 
 def _sources(parts: Parts) -> list[list[Any]]:

@@ -43,6 +43,11 @@ ANSWER_LETTERS = {
     "not_in_model": ".",
 }
 NO_ANSWER = " "
+TAKEN = {
+    "summary": ("universe", "medium", "growth_per_h", "reactions", "genes", "proteins", "gapfilled",
+                "reactions_without_genes", "fva_median_width", "essential_genes", "flags"),
+    "drafts": ("reactions_without_evidence",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ class _Columns:
     def __init__(self, parts: Parts, genomes: Genomes) -> None:
         self.parts, self.genomes = parts, genomes
         self.columns: list[dict[str, Any]] = []
+        self.raw = {table: self._read(table, names) for table, names in TAKEN.items()}
 
     def add(self, key: str, title: str, kind: str, doc: str, values: list[Any], unit: str = "") -> None:
         self.columns.append({"key": key, "title": title, "kind": kind, "doc": doc, "unit": unit, "values": values})
@@ -121,12 +127,16 @@ class _Columns:
         self.add(name, title, kind, metadata.get(b"doc", b"").decode(), values, metadata.get(b"unit", b"").decode())
 
     def values(self, table: str, name: str, shape: Callable[[Any], Any]) -> list[Any]:
-        values: list[Any] = [None] * len(self.genomes)
-        for part in self.parts.each(table, ["genome_id", name]):
+        return [shape(value) for value in self.raw[table][name]]
+
+    def _read(self, table: str, names: Sequence[str]) -> dict[str, list[Any]]:
+        values: dict[str, list[Any]] = {name: [None] * len(self.genomes) for name in names}
+        for part in self.parts.each(table, ["genome_id", *names]):
             places = self.genomes.indices(part["genome_id"]).tolist()
-            for place, value in zip(places, part[name].to_pylist(), strict=True):
-                if place >= 0:
-                    values[place] = shape(value)
+            for name in names:
+                for place, value in zip(places, part[name].to_pylist(), strict=True):
+                    if place >= 0:
+                        values[name][place] = value
         return values
 
 

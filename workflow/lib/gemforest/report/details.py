@@ -1,13 +1,14 @@
 """One genome: everything its page shows, as compact JSON made from its rows of the atlas.
 
-Reactions are places in the report's list of reactions, so that ids and names are written once per report. What a stage
-did not write is left out, and the page says so.
+A shard is worked on by itself, so that shards are done side by side and again only where their parts have changed.
+Reactions are places in a list of the shard's. What a stage did not write is left out, and the page says so.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gemforest.ledger import LedgerRow
+from gemforest.report.page import pack
 from gemforest.report.parts import Genomes, Parts, by_genome, significant
-from gemforest.store import MODEL_FOLDERS
+from gemforest.report.runfacts import by_genome_id, read_rows
+from gemforest.store import MODEL_FOLDERS, Store, digest
 from gemforest.tables import TABLES
 
 MOST_CONFLICTS = 200
@@ -25,14 +28,11 @@ WIDTH_QUANTILES = 41
 # Below this a flux range is a point: the solver's tolerance.
 NO_WIDTH = 1e-9
 NO_FLUX = 1e-9
+TUNING = ("what", "reaction", "direction", "before", "after", "method", "reason")
 CONFLICTS = ("contradiction", "same_ec3", "multifunctional")
 
+ONE_ROW = ("genomes", "gene_sets", "lineages", "drafts", "summary")
 READ = {
-    "genomes": None,
-    "gene_sets": None,
-    "lineages": None,
-    "drafts": None,
-    "summary": None,
     "quality": None,
     "gene_reactions": ["genome_id", "gene_id", "reaction", "ec", "probability", "decision", "conflict", "evidence"],
     "draft_reactions": ["genome_id", "reaction", "in_draft", "why"],
@@ -43,26 +43,66 @@ READ = {
     "fva": ["genome_id", "condition", "reaction", "fraction", "minimum", "maximum", "loopless"],
     "ec_fva": ["genome_id", "condition", "reaction", "fraction", "minimum", "maximum"],
     "knockouts": ["genome_id", "kind", "target", "medium", "condition", "growth_ratio", "essential"],
-    "screens": None,
+    "screens": [
+        "genome_id",
+        "screen",
+        "condition",
+        "compound",
+        "answer",
+        "growth_per_h",
+        "flux",
+        "growth_score",
+        "weakest_links",
+    ],
     "kcats": ["genome_id", "tier", "log10_kcat"],
+    "ec_summary": None,
+    "ec_tuning": None,
     "dark_enzymes": ["genome_id", "gene_id", "neighbour", "distance", "reaction", "probability"],
     "proteins": ["genome_id", "gene_id", "description"],
 }
 
 
-def shard_details(
+# Raised by hand whenever the details of the same parts are written in another way.
+FORM = 2
+
+
+def shard_blocks(root: Path, shard: str) -> dict[str, str]:
+    """Packed blocks of a shard: `reactions@SHARD`, and `genome/ID` of each of its genomes."""
+    parts = Parts(Store(root), (shard,))
+    genomes = parts.genomes()
+    model = parts.read("model_reactions", shard, ["reaction"])
+    reactions = sorted(pc.unique(model["reaction"]).to_pylist()) if model is not None else []
+    places = {name: place for place, name in enumerate(reactions)}
+    ledger = by_genome_id(read_rows(parts))
+    blocks = {f"reactions@{shard}": pack(reactions)}
+    for genome_id, details in _shard_details(parts, shard, genomes, places, ledger):
+        blocks[f"genome/{genome_id}"] = pack(details)
+    return blocks
+
+
+def shard_stamp(root: Path, shard: str) -> str:
+    """Changes whenever a part of the atlas that the shard's blocks are made of was written again."""
+    store = Store(root)
+    states = []
+    for name in ("ledger", *ONE_ROW, *READ):
+        path = store.atlas_path(name, shard)
+        state = path.stat() if path.exists() else None
+        states.append([name, state and state.st_size, state and state.st_mtime_ns])
+    return digest([FORM, states])
+
+
+def _shard_details(
     parts: Parts,
     shard: str,
     genomes: Genomes,
     reactions: Mapping[str, int],
     ledger: Mapping[str, list[LedgerRow]],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(genome_id, details) of a shard's genomes; `reactions` gives places in the report's list."""
     tables = {name: by_genome(parts.read(name, shard, columns)) for name, columns in READ.items()}
-    there = {name for name in READ if parts.store.atlas_path(name, shard).exists()}
+    single = {name: _single_rows(parts.read(name, shard)) for name in ONE_ROW}
+    there = {name for name in (*ONE_ROW, *READ) if parts.store.atlas_path(name, shard).exists()}
     files = _Files(parts, shard)
-    for place in genomes.of_shard(shard):
-        genome_id = genomes.ids[place]
+    for place, genome_id in enumerate(genomes.ids):
         rows = {name: found[genome_id] for name, found in tables.items() if genome_id in found}
         details = {
             "tables": sorted(there),
@@ -70,18 +110,15 @@ def shard_details(
             "files": files.of(genome_id),
             "sheet": {k: v for k, v in genomes.rows[place].items() if v and k not in ("fingerprint", "genome_id")},
         }
+        details |= {name: found[genome_id] for name, found in single.items() if genome_id in found}
         yield genome_id, details | _from_tables(rows, reactions)
 
 
 def _from_tables(rows: Mapping[str, pa.Table], reactions: Mapping[str, int]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in ("genomes", "gene_sets", "lineages", "drafts", "summary"):
-        if name in rows:
-            found[name] = _one_row(rows[name])
     descriptions = _descriptions(rows.get("proteins"))
     if "quality" in rows:
-        columns = ("measure", "value", "unit", "flagged", "detail")
-        found["quality"] = _listed(rows["quality"], columns)
+        found["quality"] = _listed(rows["quality"], ("measure", "value", "unit", "flagged", "detail"))
     if "gene_reactions" in rows:
         found["evidence"] = _evidence(rows["gene_reactions"], descriptions)
     if "draft_reactions" in rows:
@@ -101,6 +138,10 @@ def _from_tables(rows: Mapping[str, pa.Table], reactions: Mapping[str, int]) -> 
         found["screens"] = _screens(rows["screens"])
     if "kcats" in rows:
         found["kcats"] = _kcats(rows["kcats"])
+    if "ec_summary" in rows:
+        found["ec_summary"] = _listed(rows["ec_summary"], ("measure", "value", "unit", "flagged", "detail"))
+    if "ec_tuning" in rows:
+        found["ec_tuning"] = _listed(rows["ec_tuning"], TUNING)
     if "dark_enzymes" in rows:
         columns = ("gene_id", "neighbour", "distance", "reaction", "probability")
         found["dark_enzymes"] = _listed(rows["dark_enzymes"].slice(0, MOST_CONFLICTS), columns)
@@ -111,16 +152,20 @@ def _ledger(row: LedgerRow) -> list[Any]:
     return [row.stage, row.outcome, row.reason, row.detail, significant(row.seconds), significant(row.peak_mb, 4)]
 
 
-def _one_row(rows: pa.Table) -> dict[str, Any]:
-    row = rows.slice(0, 1).to_pylist()[0]
-    plain = {}
+def _single_rows(part: pa.Table | None) -> dict[str, dict[str, Any]]:
+    """Tables of one row per genome: what is known, by genome."""
+    return {row["genome_id"]: _known(row) for row in part.to_pylist()} if part is not None else {}
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
     for name, value in row.items():
         if name in ("genome_id", "shard") or value is None or value == "":
             continue
-        if isinstance(value, float):
-            value = significant(value, 6)
-        plain[name] = dict(value) if name == "tags" else value
-    return plain
+        known[name] = significant(value, 6) if isinstance(value, float) else value
+    if "tags" in known:
+        known["tags"] = dict(known["tags"])
+    return known
 
 
 def _listed(rows: pa.Table, columns: tuple[str, ...]) -> list[list[Any]]:
@@ -200,14 +245,10 @@ def _calls(calls: pa.Table, descriptions: Mapping[str, str]) -> list[list[Any]]:
 
 
 def _model(rows: pa.Table, reactions: Mapping[str, int]) -> dict[str, Any]:
-    """Reactions as places in the report's list; letters: g with a gene rule, f gap-filled, n neither."""
-    places, letters = [], []
+    """Reactions as places in the shard's list; letters: g with a gene rule, f gap-filled, n neither."""
     columns = (rows[name].to_pylist() for name in ("reaction", "origin", "gpr"))
-    for reaction, origin, gpr in zip(*columns, strict=True):
-        if reaction in reactions:
-            places.append(reactions[reaction])
-            letters.append("f" if origin == "gapfill" else "g" if gpr else "n")
-    return {"reactions": places, "letters": "".join(letters)}
+    held = [(reactions[r], "f" if o == "gapfill" else "g" if gpr else "n") for r, o, gpr in zip(*columns, strict=True)]
+    return {"reactions": [place for place, _ in held], "letters": "".join(letter for _, letter in held)}
 
 
 def _gapfills(rows: pa.Table | None) -> list[list[Any]]:
@@ -289,17 +330,17 @@ def _knockouts(rows: pa.Table, descriptions: Mapping[str, str]) -> dict[str, Any
 def _screens(rows: pa.Table) -> dict[str, Any]:
     """Compounds that the model can exchange; of the others only how many."""
     columns = ("screen", "condition", "compound", "answer", "growth_per_h", "flux", "growth_score", "weakest_links")
-    outside = pc.equal(rows["answer"], "not_in_model")
+    listed = _listed(rows, columns)
     return {
-        "rows": _listed(rows.filter(pc.invert(outside)), columns),
-        "not_in_model": _counts(rows.filter(outside)["screen"]),
+        "rows": [row for row in listed if row[3] != "not_in_model"],
+        "not_in_model": dict(Counter(row[0] for row in listed if row[3] == "not_in_model")),
     }
 
 
 def _kcats(rows: pa.Table) -> list[list[Any]]:
     """Per tier: how many turnover numbers, and quartiles of their log10."""
     tiers = []
-    for tier in ("user", "measured", "predicted", "ec_class", "global"):
+    for tier in ("user", "measured", "predicted", "predicted_no_structure", "ec_class", "global"):
         values = rows.filter(pc.equal(rows["tier"], tier))["log10_kcat"].to_numpy()
         if len(values):
             tiers.append([tier, len(values), *[significant(q, 4) for q in np.quantile(values, [0.25, 0.5, 0.75])]])

@@ -26,9 +26,14 @@ def pack(value: Any) -> str:
     return base64.b64encode(zlib.compress(text.encode(), 6)).decode()
 
 
-def sidecar(name: str, blocks: dict[str, str]) -> str:
-    """A script that hands packed blocks to the page."""
-    return f"gemforest.receive({json.dumps(name)},{json.dumps(blocks)});\n"
+def sidecar(blocks: dict[str, str], stamp: str = "") -> str:
+    """A script that hands packed blocks to the page; its first line says what it was made of."""
+    return f"{stamped(stamp)}gemforest.receive({json.dumps(blocks)});\n"
+
+
+def stamped(stamp: str) -> str:
+    """The first line of a sidecar."""
+    return f"// {stamp}\n" if stamp else ""
 
 
 def assemble(title: str, blocks: dict[str, str]) -> str:
@@ -37,6 +42,7 @@ def assemble(title: str, blocks: dict[str, str]) -> str:
     data = "".join(
         f'<script type="text/plain" id="data:{html.escape(name)}">{block}</script>\n' for name, block in blocks.items()
     )
+    data += f'<script type="text/plain" id="licences">\n{_script("LICENSES.txt")}\n</script>\n'
     scripts = "".join(f"<script>\n{_script(name)}\n</script>\n" for name in (*LIBRARIES, *PROGRAM))
     # one pass, so that nothing that was put in is looked at again
     pieces = template.split("{{")

@@ -42,11 +42,6 @@ class Genomes:
         found = pc.index_in(column.combine_chunks(), value_set=pa.array(self.ids, pa.string()))
         return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
-    def of_shard(self, shard: str) -> range:
-        """Places of a shard's genomes, which stand together."""
-        first = self.shards.index(shard)
-        return range(first, first + self.shards.count(shard))
-
 
 @dataclass(frozen=True)
 class Parts:

@@ -63,6 +63,7 @@ REASON_MEND: dict[Reason, str] = {
     Reason.NO_GROWTH: "give a richer medium, or gap-fill on this one",
     Reason.UNBOUNDED: "report it with the detail",
     Reason.BAD_MODEL: "mend the model file at the place named",
+    Reason.NO_ENZYMES: "nothing to do: without enzymes of known cost there is no enzyme-constrained model",
     Reason.POOL_TOO_SMALL: "raise the enzyme pool in the config",
     Reason.WALL_CLOCK: f"raise the time limit per genome in the config; {AGAIN}",
     Reason.MEMORY_LIMIT: f"raise the memory limit per genome; {AGAIN}",
@@ -72,12 +73,12 @@ REASON_MEND: dict[Reason, str] = {
 }
 
 
-def read_rows(context: Context, parts: Parts) -> list[LedgerRow]:
+def read_rows(parts: Parts) -> list[LedgerRow]:
     """All ledger rows, stage after stage: from the stages' ledgers, or where those are gone from the atlas's."""
     rows = []
     for stage in STAGE_NAMES:
         for shard in parts.shards:
-            path = context.store.ledger_path(stage, shard)
+            path = parts.store.ledger_path(stage, shard)
             if path.exists():
                 rows += read_ledger(path)
     if rows:
@@ -117,11 +118,16 @@ def stopped(rows: Sequence[LedgerRow]) -> list[list[str]]:
             row.outcome,
             REASON_TEXT[row.reason] or row.reason,
             row.detail,
-            REASON_MEND[row.reason].format(reason=row.reason),
+            mend(row.reason),
         ]
         for row in rows
         if row.outcome not in (Outcome.OK, Outcome.SKIPPED_UPSTREAM)
     ]
+
+
+def mend(reason: Reason) -> str:
+    """What to do about a reason; where nothing special is known, to look at the log and try again."""
+    return REASON_MEND.get(reason, f"see the log of its shard; {AGAIN}").format(reason=reason)
 
 
 def costs(rows: Sequence[LedgerRow]) -> list[dict[str, Any]]:

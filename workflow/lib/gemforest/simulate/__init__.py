@@ -167,8 +167,11 @@ def _scores(task: Task, universe: str) -> dict[str, GrowthScore]:
     wanted = {
         c for name in asked for c in (common_compounds() if name == COMMON else tried if name == ALL else (name,))
     }
-    hits = task.read("hits", ["target", "identity_percent", "alignment_length"])
-    return growth_scores(universe, task.context.cache, hits, wanted & tried)
+    hits = task.read("hits", ["target", "identity_percent"])
+    scores = task.read("reaction_scores", ["reaction", "probability"])
+    known = dict(zip(scores["reaction"].to_pylist(), scores["probability"].to_pylist(), strict=True))
+    probabilities = {reaction: p for reaction, p in known.items() if p is not None}
+    return growth_scores(universe, task.context.cache, probabilities, hits, wanted & tried)
 
 
 def _compound_list() -> Path:
@@ -352,8 +355,8 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=5,
-    reads=("model_reactions", "drafts", "proteins", "hits"),
+    version=6,
+    reads=("model_reactions", "drafts", "proteins", "hits", "reaction_scores"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
         "growth.threshold_per_h",

@@ -1,16 +1,12 @@
 """Growth score: how strong the evidence is along the best route from a compound into biomass.
 
-Every reaction of the universe, in the model or not, has a probability from the genome's best hits on BiGG's proteins;
-the route that is cheapest in sum of -log P times flux is found (`routes.py`), and the score is minus the sum of -log P
-over its reactions. Free of charge are reactions that most carbon sources need anyway (`resources/base_reactions.tsv`,
-from routes on which every reaction has the same price) and those that most routes of this genome share: they say
-whether the genome's evidence is complete, not whether the compound is used. 0 is certainty; -4 is one step without any
-trace of a gene. The steps that cost most are named, with the best hit behind each.
-
-The probability of a database gene is logistic in the identity of its best hit (half at 38 %, steepness 7 points; short
-alignments count less); a complex has the mean of the geometric mean and the weakest of its subunits, a reaction its
-best protein. A reaction without a hit keeps 2 %, a transporter at least 5 %, because transporters are the ones that
-databases miss. Identity alone decides so far; `reaction_scores.probability` is to take its place where it is given.
+Every reaction of the universe, in the model or not, has the probability that the evidence stage gives it; the route
+that is cheapest in sum of -log P times flux is found (`routes.py`), and the score is minus the sum of -log P over its
+reactions. Free of charge are reactions that most carbon sources need anyway (`resources/base_reactions.tsv`, from
+routes on which every reaction has the same price) and those that most routes of this genome share: they say whether
+the genome's evidence is complete, not whether the compound is used. 0 is certainty; -4 is one step without any trace
+of a gene. The steps that cost most are named, with the best hit behind each. A reaction that the evidence says nothing
+of has 1.6 %, a transporter 5 %, because transporters are the ones that databases miss.
 """
 
 from __future__ import annotations
@@ -31,11 +27,8 @@ from gemforest.models import Network
 from gemforest.routes import Route, RouteFinder
 from gemforest.universe import Universe, load_universe
 
-HALF_IDENTITY, IDENTITY_STEP = 38.0, 7.0
-SHORT_ALIGNMENT = 60.0
-LEAST, MOST = 0.001, 0.995
-WITHOUT_HIT, WITHOUT_RULE, SPONTANEOUS = 0.02, 0.016, 0.99
-LEAST_OF_TRANSPORTERS = 0.05
+LEAST, MOST = 0.01, 0.995
+WITHOUT_EVIDENCE, TRANSPORTER_WITHOUT_EVIDENCE = 0.016, 0.05
 SHARED_BY = 0.6
 """A reaction on this share of the genome's routes is free."""
 STEP_PRICE = 1e-3
@@ -108,18 +101,25 @@ class ReactionEvidence:
     best_identity: np.ndarray
 
 
-def growth_scores(universe_name: str, cache: Path, hits: pa.Table, compounds: Iterable[str]) -> dict[str, GrowthScore]:
+def growth_scores(
+    universe_name: str, cache: Path, probabilities: Mapping[str, float], hits: pa.Table, compounds: Iterable[str]
+) -> dict[str, GrowthScore]:
     """Scores of compounds; those that the universe cannot exchange, or has no route for, are left out.
 
     Parameters
     ----------
+    probabilities
+        Reaction to the probability that the genome has it.
     hits
-        Columns target, identity_percent, alignment_length.
+        Columns target, identity_percent: what the weakest links are named with.
     """
     asked = tuple(sorted(set(compounds)))
     finder = _finder(universe_name, cache, asked)
     universe = _universe(universe_name, cache)
-    evidence = reaction_evidence(universe, _rules(universe_name, cache), hits)
+    evidence = ReactionEvidence(
+        reaction_probabilities(universe.network, probabilities),
+        best_identities(universe.network, _rules(universe_name, cache), hits),
+    )
     free = base_reactions(universe.network, universe_name)
     price = np.where(free, 0.0, -np.log(evidence.probability))
     finder.price(price + STEP_PRICE)
@@ -150,47 +150,25 @@ def _link(network: Network, evidence: ReactionEvidence, j: int) -> str:
     return f"{network.reactions[j]} ({hit}, P {evidence.probability[j]:.2f})"
 
 
-def reaction_evidence(universe: Universe, rules: Rules, hits: pa.Table) -> ReactionEvidence:
-    """Probability and best identity of every reaction of the universe."""
-    network = universe.network
-    gene_probability, gene_identity = gene_evidence(rules, hits)
-    by_reaction = dict(zip(rules.reactions, reaction_probabilities(rules, gene_probability), strict=True))
-    best = np.fmax.reduceat(gene_identity[rules.row_gene], rules.protein_start[rules.reaction_start[:-1]])
-    identity_of = dict(zip(rules.reactions, best, strict=True))
-    probability = np.array([by_reaction.get(r, WITHOUT_RULE) for r in network.reactions])
-    probability = np.where(transporters(network), np.maximum(probability, LEAST_OF_TRANSPORTERS), probability)
-    return ReactionEvidence(
-        probability=np.where(network.exchanges, 1.0, probability),
-        best_identity=np.array([identity_of.get(r, np.nan) for r in network.reactions]),
-    )
+def reaction_probabilities(network: Network, known: Mapping[str, float]) -> np.ndarray:
+    """n: probability of each reaction, 1 for exchanges."""
+    without = np.where(transporters(network), TRANSPORTER_WITHOUT_EVIDENCE, WITHOUT_EVIDENCE)
+    given = np.array([known.get(reaction, np.nan) for reaction in network.reactions])
+    probability = np.where(np.isnan(given), without, np.clip(given, LEAST, MOST))
+    return np.where(network.exchanges, 1.0, probability)
 
 
-def gene_evidence(rules: Rules, hits: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of each database gene of the rules, and the identity of its best hit (NaN without one)."""
+def best_identities(network: Network, rules: Rules, hits: pa.Table) -> np.ndarray:
+    """n: highest identity of a hit on any protein of each reaction, percent; NaN without a hit."""
     identity = hits["identity_percent"].to_numpy().astype(np.float64)
-    length = hits["alignment_length"].to_numpy().astype(np.float64)
-    chance = 1.0 / (1.0 + np.exp(-(identity - HALF_IDENTITY) / IDENTITY_STEP))
-    chance = np.clip(chance, LEAST, MOST) * np.clip(length / SHORT_ALIGNMENT, 0.05, 1.0)
     targets = np.array(hits["target"].to_pylist(), dtype=str)
     place = np.minimum(np.searchsorted(rules.genes, targets), len(rules.genes) - 1)
     known = rules.genes[place] == targets if len(targets) else np.zeros(0, dtype=bool)
-    # A hit of another tool may come without an identity: it says that there is one, and no more.
-    known &= ~np.isnan(chance)
-    probability, best = np.zeros(len(rules.genes)), np.full(len(rules.genes), np.nan)
-    np.maximum.at(probability, place[known], chance[known])
+    best = np.full(len(rules.genes), np.nan)
     np.fmax.at(best, place[known], identity[known])
-    probability[probability == 0.0] = WITHOUT_HIT
-    probability[rules.spontaneous] = SPONTANEOUS
-    return probability, best
-
-
-def reaction_probabilities(rules: Rules, genes: np.ndarray) -> np.ndarray:
-    """Probability of each reaction of the rules from those of the database genes."""
-    logs = np.log(genes)[rules.row_gene]
-    starts = rules.protein_start
-    mean = np.add.reduceat(logs, starts[:-1]) / np.diff(starts)
-    weakest = np.minimum.reduceat(logs, starts[:-1])
-    return np.asarray(np.exp(np.maximum.reduceat(0.5 * (mean + weakest), rules.reaction_start[:-1])))
+    of_reaction = np.fmax.reduceat(best[rules.row_gene], rules.protein_start[rules.reaction_start[:-1]])
+    by_reaction = dict(zip(rules.reactions, of_reaction, strict=True))
+    return np.array([by_reaction.get(reaction, np.nan) for reaction in network.reactions])
 
 
 def transporters(network: Network) -> np.ndarray:

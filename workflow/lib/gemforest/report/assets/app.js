@@ -73,6 +73,8 @@
       return;
     }
     core.places = new Map(core.genomes.map((id, place) => [id, place]));
+    const names = new Map(core.reactions.map((id, place) => [id, core.reaction_names[place]]));
+    core.nameOf = (id) => names.get(id) || "";
     document.getElementById("foot").append(`gemforest ${core.version}. Fluxes in mmol gDW⁻¹ h⁻¹, growth in h⁻¹. Drawn with D3, Observable Plot and TanStack Table; nothing was loaded from the network.`);
     window.addEventListener("hashchange", show);
     await show();

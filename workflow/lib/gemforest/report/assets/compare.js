@@ -26,14 +26,14 @@ gemforest.views.compare = (() => {
 
   function reactions(core, a, b, first, second) {
     if (!first.model || !second.model) return [el("p", { class: "note" }, "One of the two has no model, so there are no reactions to compare.")];
-    const how = (d) => new Map(d.model.reactions.map((place, k) => [place, d.model.letters[k]]));
+    const how = (d) => new Map(d.model.reactions.map((place, k) => [d.ids[place], d.model.letters[k]]).filter(([r]) => !r.startsWith("EX_")));
     const x = how(first), y = how(second);
     const onlyA = [...x.keys()].filter((p) => !y.has(p)), onlyB = [...y.keys()].filter((p) => !x.has(p)), both = [...x.keys()].filter((p) => y.has(p));
     const parts = [{ name: `only ${a}`, value: onlyA.length, colour: "c0" }, { name: "both", value: both.length, colour: "c8" }, { name: `only ${b}`, value: onlyB.length, colour: "c1" }];
     const figure = plots.figure("Reactions", `Similarity (shared over all): ${percent(both.length / Math.max(1, both.length + onlyA.length + onlyB.length), 1)}; exchanges left out.`, (width) => plots.strip(parts, { width, label: "reactions" }), { height: 80 });
     figure.append(plots.stripLegend(parts));
     return [el("div", { class: "below" }, figure), el("div", { class: "below" }, table({ caption: "Reactions of one and not the other", filters: true, rows: [...onlyA.map((p) => [p, a, x.get(p)]), ...onlyB.map((p) => [p, b, y.get(p)])], columns: [
-      { key: "reaction", title: "reaction", kind: "id", value: (r) => core.reactions[r[0]] }, { key: "name", title: "name", kind: "text", value: (r) => core.reaction_names[r[0]] },
+      { key: "reaction", title: "reaction", kind: "id", value: (r) => r[0] }, { key: "name", title: "name", kind: "text", value: (r) => core.nameOf(r[0]) },
       { key: "in", title: "only in", kind: "category", value: (r) => r[1] }, { key: "how", title: "there", kind: "category", value: (r) => HOW[r[2]] }] }))];
   }
 
@@ -42,7 +42,6 @@ gemforest.views.compare = (() => {
     const answers = (d) => new Map(d.screens.rows.map((r) => [`${r[0]}\t${r[1]}\t${r[2]}`, r[3]]));
     const x = answers(first), y = answers(second);
     const differ = [...new Set([...x.keys(), ...y.keys()])].map((key) => [...key.split("\t"), x.get(key) || "not_in_model", y.get(key) || "not_in_model"]).filter((r) => r[3] !== r[4]);
-    const words = { value: null };
     return [...heading("Answers that differ"), differ.length ? table({ caption: `${plural(differ.length, "answer")} of the screens`, filters: true, rows: differ, columns: [
       { key: "compound", title: "compound", kind: "id", value: (r) => r[2] }, { key: "name", title: "name", kind: "text", value: (r) => core.compound_names[r[2]] },
       { key: "screen", title: "screen", kind: "category", value: (r) => r[0] }, { key: "condition", title: "condition", kind: "category", value: (r) => r[1] },

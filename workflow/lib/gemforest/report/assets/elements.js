@@ -78,8 +78,8 @@ const gemforest = (() => {
   }
 
   /** Called by a sidecar script. */
-  function receive(name, found) {
-    for (const [key, text] of Object.entries(found)) blocks.set(name.startsWith("shard=") ? `genome/${key}` : key, text);
+  function receive(found) {
+    for (const [key, text] of Object.entries(found)) blocks.set(key, text);
   }
 
   /** A block of data: from the page, or from the file beside it that holds it. */

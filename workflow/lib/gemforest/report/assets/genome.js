@@ -25,9 +25,11 @@ gemforest.views.genome = (() => {
     return el("label", { class: "field" }, label, box, options);
   }
 
-  function details(core, id) {
-    const shard = core.shards[core.places.get(id)];
-    return gemforest.load(`genome/${id}`, `genomes/shard=${shard}.js`);
+  /** All about one genome; `ids` are the reactions that its places mean. */
+  async function details(core, id) {
+    const shard = core.shards[core.places.get(id)], file = `genomes/shard=${shard}.js`;
+    const [found, ids] = await Promise.all([gemforest.load(`genome/${id}`, file), gemforest.load(`reactions@${shard}`, file)]);
+    return { ...found, ids };
   }
 
   function absent(d, name, text) {
@@ -97,7 +99,7 @@ gemforest.views.genome = (() => {
     return table({
       caption: "Reactions added so that the genome grows", rows: d.gapfills, columns: [
         { key: "reaction", title: "reaction", kind: "id", value: (r) => r[0] },
-        { key: "name", title: "name", kind: "text", value: (r) => core.reaction_names[core.reactions.indexOf(r[0])] },
+        { key: "name", title: "name", kind: "text", value: (r) => core.nameOf(r[0]) },
         { key: "unblocks", title: "without it cannot be made", kind: "text", value: (r) => text(r[4]) },
         { key: "medium", title: "medium", kind: "category", value: (r) => r[1] },
         { key: "probability", title: "probability", kind: "number", value: (r) => r[2] },
@@ -131,14 +133,17 @@ gemforest.views.genome = (() => {
   function fluxes(core, d) {
     const solutions = [...(d.fba || []).map((f) => ({ ...f, label: `${f.condition} on ${f.medium}` })), ...(d.ec_fba || []).map((f) => ({ ...f, label: `${f.condition} on ${f.medium}, enzyme-constrained` }))];
     if (!solutions.length) return empty("No fluxes: the stage simulate has not finished this genome.");
-    const held = new Set((d.model ? d.model.reactions : []).map((place) => core.reactions[place]));
+    const held = new Set((d.model ? d.model.reactions : []).map((place) => d.ids[place]));
+    // Which reaction is biomass, the plain solutions know; the enzyme-constrained ones share it.
+    const biomass = ["Growth", ...d.ids.filter((r) => /biomass/i.test(r))].find((r) => held.has(r));
+    const growthOf = (s) => s.growth ?? (biomass ? s.fluxes[s.reactions.findIndex((place) => d.ids[place] === biomass)] ?? null : null);
     const body = el("div");
     const show = (index) => {
       const s = solutions[index];
-      const fluxOf = new Map(s.reactions.map((place, i) => [core.reactions[place], s.fluxes[i]]));
+      const fluxOf = new Map(s.reactions.map((place, i) => [d.ids[place], s.fluxes[i]]));
       const ranked = s.exchanges.slice().sort((a, b) => a[1] - b[1]);
       body.replaceChildren(
-        s.status === "optimal" ? el("p", { class: "lead" }, s.growth !== null ? `Growth ${fmt(s.growth)} h⁻¹. ` : "", "Thickness goes with the square root of the flux; arrows show its direction.") : el("p", { class: "note" }, `No flux in this condition: the linear programme is ${s.status}${s.status === "infeasible" ? ", the model cannot grow so" : ""}.`),
+        s.status === "optimal" ? el("p", { class: "lead" }, growthOf(s) !== null ? `Growth ${fmt(growthOf(s))} h⁻¹. ` : "", "Thickness goes with the square root of the flux; arrows show its direction.") : el("p", { class: "note" }, `No flux in this condition: the linear programme is ${s.status}${s.status === "infeasible" ? ", the model cannot grow so" : ""}.`),
         el("div", { class: "split" }, el("div", { class: "card map", tabindex: "0", role: "region", "aria-label": "Central carbon metabolism" }, gemforest.map.draw(held, fluxOf, `Fluxes of central carbon metabolism, ${s.label}`),
           el("ul", { class: "legend" }, [["3px solid var(--accent)", "carries flux (mmol gDW⁻¹ h⁻¹)"], ["2px solid var(--idle)", "in the model, no flux"], ["2px dotted var(--idle)", "not in the model"]].map(([line, text]) => el("li", {}, el("span", { class: "swatch-line", style: `border-top:${line}` }), text)))),
         ranked.length ? el("div", {}, table({ caption: `Uptake (negative) and secretion, ${s.label}`, rows: ranked, columns: table.listColumns([["exchange", "id"], ["flux", "number", { unit: "mmol gDW^-1 h^-1" }]]), pageSize: 25 })) : null));
@@ -162,10 +167,25 @@ gemforest.views.genome = (() => {
 
   function kinetics(core, d) {
     const missing = absent(d, "kcats", "Turnover numbers and enzyme constraints are not part of this run.");
-    if (missing || !d.kcats || !d.kcats.length) return missing || empty("No turnover number for this genome.");
-    return el("div", { class: "cards" },
-      plots.figure("Turnover numbers by tier", "Where each kcat comes from, best source first.", (width) => plots.bars(d.kcats.map(([tier, n]) => ({ name: tier.replaceAll("_", " "), value: n })), { label: "turnover numbers", width, fill: "c0" })),
-      el("div", {}, table({ caption: "Tiers", rows: d.kcats, columns: table.listColumns([["tier", "id"], ["numbers", "number"], ["lower quartile", "number", { unit: "log10(s^-1)" }], ["median", "number", { unit: "log10(s^-1)" }], ["upper quartile", "number", { unit: "log10(s^-1)" }]]) })));
+    if (missing || (!d.kcats && !d.ec_summary)) return [missing || empty("No turnover number for this genome.")];
+    const tiers = d.kcats || [];
+    const log = { unit: "log10(s^-1)" };
+    return [
+      el("div", { class: "cards" },
+        plots.figure("Turnover numbers by tier", "Where each kcat comes from, best source first.", (width) => plots.bars(tiers.map(([tier, n]) => ({ name: tier.replaceAll("_", " "), value: n })), { label: "turnover numbers", width, fill: "c0" })),
+        el("div", {}, table({ caption: "Tiers", rows: tiers, columns: table.listColumns([["tier", "id", { cell: (_, v) => v.replaceAll("_", " ") }], ["numbers", "number"], ["lower quartile", "number", log], ["median", "number", log], ["upper quartile", "number", log]]) }))),
+      d.ec_summary ? el("div", { class: "below" }, figures("The enzyme-constrained model", d.ec_summary)) : null,
+      d.ec_tuning && d.ec_tuning.length ? el("div", { class: "below" }, table({ caption: "Changed so that the model grows as measured", rows: d.ec_tuning, columns: table.listColumns([["what", "id"], ["reaction", "category"], ["direction", "category"], ["before", "number"], ["after", "number"], ["method", "category"], ["reason", "text"]]) })) : null,
+    ];
+  }
+
+  /** A table of [measure, value, unit, flagged, detail], flagged ones first. */
+  function figures(caption, rows) {
+    return table({ caption, rows, pageSize: 50, sort: [{ id: "look", desc: false }], columns: [
+      { key: "measure", title: "measure", kind: "id", value: (r) => r[0].replaceAll("_", " ") },
+      { key: "value", title: "value", kind: "number", value: (r) => r[1], cell: (r, v) => `${fmt(v)}${r[2] ? ` ${unit(r[2])}` : ""}` },
+      { key: "look", title: "look", kind: "category", value: (r) => (r[3] ? "flagged" : null), cell: (_, v) => el("span", { class: "badge warn" }, v) },
+      { key: "what", title: "what", kind: "text", value: (r) => r[4] }] });
   }
 
   function essential(d) {
@@ -175,9 +195,7 @@ gemforest.views.genome = (() => {
   }
 
   function quality(d) {
-    if (!d.quality) return empty("No quality figures yet.");
-    return table({ caption: "Quality of the model", rows: d.quality, pageSize: 50, sort: [{ id: "c3", desc: true }], columns: table.listColumns([["measure", "id", { cell: (_, v) => v.replaceAll("_", " ") }], ["value", "number", { cell: (r, v) => `${fmt(v)}${r[2] ? ` ${unit(r[2])}` : ""}` }], ["unit", "category", {}],
-      ["look", "category", { value: (r) => (r[3] ? "flagged" : ""), cell: (_, v) => el("span", { class: "badge warn" }, v) }], ["what", "text", { value: (r) => r[4] }]]).filter((c) => c.title !== "unit") });
+    return d.quality ? figures("Quality of the model", d.quality) : empty("No quality figures yet.");
   }
 
   function files(d) {
@@ -203,7 +221,7 @@ gemforest.views.genome = (() => {
       ...heading("Gap-filling", "What had to be added, what for, and whether any gene speaks for it."), gapfills(core, d),
       ...heading("Fluxes", "Optimal growth by flux balance analysis."), fluxes(core, d),
       ...heading("Flux ranges", "How much each reaction may vary near the optimum."), ranges(core, d),
-      ...heading("Enzymes"), kinetics(core, d),
+      ...heading("Enzymes", "Turnover numbers, and what growth costs in protein."), ...kinetics(core, d),
       ...heading("Growth and other screens"), growth(core, d),
       ...heading("Essential genes"), essential(d),
       ...heading("Quality"), quality(d),

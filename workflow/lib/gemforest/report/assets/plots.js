@@ -63,14 +63,16 @@ gemforest.plots = (() => {
     const known = values.filter((v) => typeof v === "number" && Number.isFinite(v));
     if (!known.length) return null;
     const middle = d3.median(known);
-    const same = d3.min(known) === d3.max(known);
+    const [least, most] = d3.extent(known);
+    const same = least === most;
+    const steps = known.every(Number.isInteger) && most - least <= 30 ? d3.range(least - 0.5, most + 1) : Math.min(30, Math.max(6, Math.ceil(Math.sqrt(known.length) * 2)));
     return Plot.plot(base(width, {
       height,
       marginLeft: 38,
       x: { label: unit ? `${label}, ${unit}` : label, labelAnchor: "center", labelArrow: "none", tickFormat: tick, ticks: 5, ...(same ? { domain: [known[0] - 1, known[0] + 1] } : {}) },
       y: { label: "genomes", grid: true, ticks: 4, tickFormat: (v) => (Number.isInteger(v) ? tick(v) : ""), labelArrow: "none" },
       marks: [
-        Plot.rectY(known, Plot.binX({ y: "count" }, { x: (d) => d, thresholds: same ? 1 : Math.min(30, Math.max(6, Math.ceil(Math.sqrt(known.length) * 2))), fill: colour("accent"), fillOpacity: 0.75, inset: 0.5 })),
+        Plot.rectY(known, Plot.binX({ y: "count" }, { x: (d) => d, thresholds: steps, fill: colour("accent"), fillOpacity: 0.75, inset: 0.5 })),
         Plot.ruleY([0]),
         Plot.ruleX([middle], { stroke: colour("c1"), strokeWidth: 2 }),
         Plot.text([middle], { x: (d) => d, text: (d) => `median ${fmt(d)}`, frameAnchor: "top", dy: -9, fill: "currentColor", fontSize: 10.5 }),

@@ -72,7 +72,7 @@ gemforest.table = (() => {
     const head = columns.map((column) => {
       const arrow = el("span", { class: "arrow", "aria-hidden": "true" });
       const button = el("button", { type: "button", class: "sort", title: column.doc ? column.doc.split(";")[0] : null, onclick: () => toFirstPage({ sorting: nextSort(column) }) }, column.title, arrow);
-      const cell = el("th", { scope: "col", class: kindClass(column) }, button, column.unit ? el("small", {}, unit(column.unit)) : null);
+      const cell = el("th", { scope: "col", class: kindClass(column) }, button, el("span", { class: "on-paper", "aria-hidden": "true" }, column.title), column.unit ? el("small", {}, unit(column.unit)) : null);
       return { cell, arrow, column };
     });
     const thead = el("thead", {}, el("tr", {}, head.map((h) => h.cell)));
