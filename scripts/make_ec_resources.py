@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from gemforest.evidence.ec import SEQUENCES, SUPERSEDED, parse_ecs
+from gemforest.evidence.ec import SUPERSEDED, parse_ecs
+from gemforest.reviewed import SEQUENCES
 
 # UniProt's own pattern of accessions.
 ACCESSION = re.compile(r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2}")

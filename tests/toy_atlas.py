@@ -31,8 +31,8 @@ STOPPED = (
 def make_atlas(folder: Path, genomes: int = 14, shard_size: int = 5, names: tuple[str, ...] = ()) -> Context:
     """A project with results of so many genomes; the first three are stopped at a stage each."""
     ids = [f"g{i:02d}" for i in range(genomes)]
-    organisms = dict(zip(ids, [*names, *(f"Toyus number{i}" for i in range(len(names), genomes))], strict=True))
-    sheet = "genome_id\tsource\n" + "".join(f"{g}\t{g}.faa\n" for g in ids)
+    organisms = dict(zip(ids, [*names, *(f"Toyus parvus {i}" for i in range(len(names), genomes))], strict=True))
+    sheet = "genome_id\tsource\torganism\n" + "".join(f"{g}\t{g}.faa\t{organisms[g]}\n" for g in ids)
     context = make_project(folder, sheet, shard_size=shard_size)
     write_plan(make_plan(context), context)
     for shard in read_shards(context.store.root):

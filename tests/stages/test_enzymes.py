@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gemforest.evidence.ec import ec_resource
-from gemforest.evidence.enzymes import enzymes, predict_ecs
+from gemforest.evidence.enzymes import predict_ecs
 from gemforest.homology import diamond
+from gemforest.reviewed import ec_resource, enzymes
 
 
 def test_an_enzyme_answers_for_itself_and_not_once_it_is_excluded(

@@ -12,7 +12,8 @@ import pytest
 from gemforest.cli import main
 from gemforest.errors import InputError
 from gemforest.evaluation.enzymes import EcRow, evaluate_ec, summarise
-from gemforest.evidence.enzymes import EcPrediction, enzymes
+from gemforest.evidence.enzymes import EcPrediction
+from gemforest.reviewed import enzymes
 
 # Accession, EC number, sequence.
 Known = tuple[str, str, str]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
-from projects import CACHE
+import pyarrow as pa
+import pytest
+from projects import CACHE, REPOSITORY
+from test_golden import GENOME, FedTask, given_tables
 
+from gemforest import evidence as evidence_stage
 from gemforest.carveme_files import carveme_data
+from gemforest.config import complete
 from gemforest.evidence import rules_of
 from gemforest.evidence.scores import score_reactions
+from gemforest.sequences import fasta_genes, tabulate
+from gemforest.stage import Context
+from gemforest.store import Store
+from gemforest.tables import TABLES
 
 
 def test_equal_to_carveme_on_a_genome_up_to_tied_hits() -> None:
@@ -41,3 +52,61 @@ def test_the_order_of_hits_does_not_matter_but_for_ties() -> None:
     hits = (np.array([f"q{i}" for i in range(len(targets))], dtype=object), targets, np.arange(len(targets)) + 50.5)
     shuffled = np.random.default_rng(3).permutation(len(targets))
     assert score_reactions(rules, *hits) == score_reactions(rules, *(column[shuffled] for column in hits))
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pa.Table]:
+    given = given_tables()
+    proteins = tabulate(fasta_genes(Path(given["genomes"]["file"][0].as_py()).read_bytes()))
+    missing = {f.name: pa.nulls(proteins.num_rows, f.type) for f in TABLES["proteins"].schema}
+    columns = missing | {name: proteins[name] for name in proteins.column_names}
+    return given | {"proteins": pa.table(columns).cast(TABLES["proteins"].schema)}
+
+
+def scores(tables: dict[str, pa.Table], **evidence: object) -> dict[str, dict]:
+    config = complete({"evidence": evidence})
+    context = Context(REPOSITORY, config, Store(REPOSITORY / "results"))
+    row = {"genome_id": GENOME, "universe": "gramneg", "tags": "{}"}
+    stage = evidence_stage.STAGE
+    assert stage.process
+    products = stage.process(FedTask(GENOME, "0000", row, stage.settings(config), context, "", "", tables))
+    return {row["reaction"]: row for row in products.tables["reaction_scores"].to_pylist()}
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"sources": ["D"]},
+        {"sources": ["D"], "scores": "probability"},
+        {"scores": "carveme"},
+    ],
+    ids=["D alone", "D alone, whatever the scores are to be", "all sources, CarveMe's scores"],
+)
+def test_carvemes_scores_stay_what_they_are(tables: dict[str, pa.Table], evidence: dict) -> None:
+    hits = tables["hits"]
+    expected = score_reactions(
+        rules_of("gramneg", CACHE),
+        hits["gene_id"].to_numpy(zero_copy_only=False),
+        np.array(hits["target"].to_pylist(), dtype=str),
+        hits["bitscore"].to_numpy(),
+    )
+    found = scores(tables, **evidence)
+    kept = {
+        reaction: (row["score"], row["normalized_score"], row["gpr"])
+        for reaction, row in found.items()
+        if row["score"] is not None
+    }
+    assert kept == {one.reaction: (one.score, one.normalized_score, one.gpr) for one in expected}
+
+
+def test_scores_made_of_probabilities_fill_or_replace_carvemes(tables: dict[str, pa.Table]) -> None:
+    own, filled, replaced = (scores(tables, scores=way) for way in ("carveme", "fill", "probability"))
+    missing = [r for r, row in own.items() if row["score"] is None]
+    assert missing
+    assert all(filled[r]["normalized_score"] is not None and filled[r]["gpr"] for r in missing)
+    with_score = [r for r, row in own.items() if row["score"] is not None]
+    assert all(filled[r] == own[r] for r in with_score)
+    changed = [r for r in with_score if replaced[r]["normalized_score"] != own[r]["normalized_score"]]
+    assert len(changed) > len(with_score) / 2
+    order = sorted((row["probability"], row["normalized_score"]) for r, row in replaced.items() if r in changed)
+    assert [score for _, score in order] == sorted(score for _, score in order), "the likelier, the higher"

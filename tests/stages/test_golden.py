@@ -19,6 +19,7 @@ from projects import REPOSITORY
 
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
+from gemforest.reviewed import enzyme_ecs
 from gemforest.stage import Context, Products, Task
 from gemforest.stages import stage
 from gemforest.store import Store, digest
@@ -73,9 +74,21 @@ def given_tables() -> dict[str, pa.Table]:
     }
     return {
         "homologs": pa.table(deep).cast(TABLES["homologs"].schema),
+        "enzyme_hits": enzyme_hits(),
         "genomes": pa.Table.from_pylist([genome], schema=TABLES["genomes"].schema),
         "hits": pa.table(columns).cast(TABLES["hits"].schema),
     }
+
+
+def enzyme_hits() -> pa.Table:
+    """Reviewed enzymes for two genes, as DIAMOND would give them (alcohol dehydrogenase and glucokinase by number)."""
+    numbers = {"b1241": "1.1.1.1", "b2388": "2.7.1.2"}
+    rows = []
+    for gene, ec in numbers.items():
+        accession = min(name for name, ecs in enzyme_ecs().items() if ec in ecs)
+        row = {"genome_id": GENOME, "gene_id": gene, "target": accession, "identity_percent": 61.0, "bitscore": 400.0}
+        rows.append(row | {"query_coverage": 0.98, "target_coverage": 0.97})
+    return pa.Table.from_pylist(rows, schema=TABLES["enzyme_hits"].schema)
 
 
 def run_all() -> dict[str, Products]:

@@ -341,7 +341,7 @@ def test_a_result_is_written_whole_in_every_format(toy: Context, tmp_path: Path,
         back = pq.read_table(path) if ending == "parquet" else pa.ipc.open_file(path).read_all()
     assert back["genome_id"].to_pylist() == [f"g{i:02d}" for i in range(1, 14)]
     if ending == "arrow":
-        assert dict(back["tags"].to_pylist()[0]) == {"organism": "Toyus number1"}
+        assert dict(back["tags"].to_pylist()[0]) == {"organism": "Toyus parvus 1"}
 
 
 def test_an_unknown_format_is_refused_before_a_file_is_made(toy: Context, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_both_entries_plan_the_same_jobs_and_a_dry_run_writes_nothing(project: P
     workflow.pop("all", None)
     root.pop("all", None)
     assert root == workflow
-    assert root == dict.fromkeys(STAGE_NAMES, 3) | {"atlas_shard": 3, "atlas": 1, "report": 1}
+    assert root == dict.fromkeys(STAGE_NAMES, 3) | {"atlas_shard": 3, "atlas": 1, "report": 1, "figures": 1}
     assert not context.store.root.exists()
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gemforest import __version__
 
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from gemforest.stage import Context
 
 PIPED_WIDTH = 150
+
+# Where an error's text names no command that shows more, by the command that failed; `run` stands for the rest.
+MORE = {
+    "run": "`gemforest doctor` checks config, sheet and programs",
+    "init": "`gemforest init --help` tells how it is called",
+    "sheet": "`gemforest sheet --help` tells how it is called; config/README.md what goes into a sheet",
+    "query": "`gemforest query --list` tells the ready questions, `gemforest query --views` the views",
+    "plot": "`gemforest plot --list` tells the figures",
+    "export": "`gemforest export --help` tells how it is called, `gemforest status` which genomes have a model",
+    "explain": "`gemforest status` tells which genomes there are and how far they came",
+    "evaluate": "`gemforest evaluate --help` tells what can be evaluated",
+    "simulate-model": "`gemforest simulate-model --help` tells how it is called",
+}
 
 STAGE_HELP = {
     "fetch": "bring each genome's file here and write down what it is",
@@ -43,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(parsed)
     except InputError as error:
-        print(f"gemforest: {error}", file=sys.stderr)
+        print(f"gemforest: {_and_more(parsed, error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Whoever read our output has read enough (`| head`); Python is not to complain at its exit either.
@@ -51,20 +64,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except (InfrastructureError, OSError) as error:
         _leave_word(parsed, error)
-        print(f"gemforest: {error}", file=sys.stderr)
+        print(f"gemforest: {_and_more(parsed, error)}", file=sys.stderr)
         return 1
     except GemforestError as error:
-        print(f"gemforest: {error}", file=sys.stderr)
+        print(f"gemforest: {_and_more(parsed, error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints end with the command that tells more."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave with 2."""
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` tells more\n")
+
+
+def _and_more(parsed: argparse.Namespace, error: Exception) -> str:
+    """An error's text, and the command that shows more where the text does not name one."""
+    return str(error) if "`gemforest " in str(error) else f"{error}\n{MORE.get(parsed.name, MORE['run'])}"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="gemforest", description="From genome collections to genome-scale metabolic models."
-    )
+    parser = Parser(prog="gemforest", description="From genome collections to genome-scale metabolic models.")
     parser.add_argument("--version", action="version", version=f"gemforest {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -122,6 +147,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("files", nargs="+", type=Path, help="SBML files, gzipped or not")
     sub.add_argument("--medium", required=True, help="a medium of the project's table of media")
     sub.add_argument("--output", type=Path, required=True, help="folder for the tables and outcomes.tsv")
+    sub = add("resources", _resources, "tables of EC numbers and reactions: what is here; fetch brings them")
+    sub.add_argument("what", nargs="?", choices=["show", "fetch"], default="show")
     sub = add("doctor", _doctor, "check whether everything is here that a run needs, and say what mends it")
     sub.add_argument("--json", action="store_true", help="for programs")
     sub.add_argument("--licences", action="store_true", help="print the licences of what is installed")
@@ -138,6 +165,16 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--views", nargs="?", const="", metavar="NAME", help="the views, or the columns of one")
     sub.add_argument("--to", type=Path, metavar="FILE", help="write to .csv, .tsv, .parquet or .arrow")
     sub.add_argument("--rows", type=int, default=50, help="rows shown on a terminal (default: %(default)s)")
+    sub = add("plot", _plot, "draw figures of the run")
+    sub.add_argument("figure", nargs="?", help="its name; without one, all of them as SVG and PNG")
+    sub.add_argument("--list", action="store_true", help="the figures")
+    sub.add_argument("--to", type=Path, help="a .svg, .png or .pdf; without a name, a folder (default: report/figures)")
+    sub.add_argument("--by", default="", metavar="GROUP", help="pca: colour by a rank, a column of the sheet, ...")
+    sub = add("export", _export, "models as other programs take them")
+    sub.add_argument("what", choices=["sbml", "micom"], help="plain SBML files, or MICOM's manifest of all models")
+    sub.add_argument("--genome", action="append", default=[], help="sbml: this one; may be repeated (default: all)")
+    sub.add_argument("--to", type=Path, required=True, help="sbml: a folder; micom: a .csv file")
+    sub.add_argument("--draft", action="store_true", help="sbml: the draft before gap-filling")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
     sub.add_argument(
@@ -147,7 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_evaluate(commands: argparse._SubParsersAction[Parser]) -> None:
     """`gemforest evaluate WHAT`: each takes a table of labels and runs the product's own stages."""
     text = "compare the default pipeline with what was measured"
     parser = commands.add_parser("evaluate", help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -421,6 +458,15 @@ def _simulate_models(parsed: argparse.Namespace) -> int:
     return 0 if all(row.outcome is Outcome.OK for row in rows) else 1
 
 
+def _resources(parsed: argparse.Namespace) -> int:
+    from gemforest.mappings import coverage_lines, fetch_mappings
+
+    context = _context(parsed)
+    lines = fetch_mappings(context) if parsed.what == "fetch" else []
+    print("\n".join([*lines, *coverage_lines(context)]))
+    return 0
+
+
 def _doctor(parsed: argparse.Namespace) -> int:
     import json
 
@@ -484,6 +530,46 @@ def _query(parsed: argparse.Namespace) -> int:
         print_rows(rows, _console(), parsed.rows)
     if asked and asked.note and sys.stdout.isatty():
         print(asked.note)
+    return 0
+
+
+def _plot(parsed: argparse.Namespace) -> int:
+    from gemforest.figures import PLOTS, Run, draw, draw_all, plot
+
+    if parsed.list:
+        print("\n".join(f"{found.name:<14}{found.title}" for found in PLOTS))
+        return 0
+    root = _context(parsed).store.root
+    folder = root / "report" / "figures"
+    if not parsed.figure:
+        print("\n".join(map(str, draw_all(root, parsed.to or folder))))
+        return 0
+    found = plot(parsed.figure)
+    path = parsed.to or folder / f"{found.name}.svg"
+    draw(found, Run(root, parsed.by), [path])
+    print(path)
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from gemforest.errors import InputError
+    from gemforest.export import export_micom, export_sbml
+
+    context = _context(parsed)
+    if parsed.what == "sbml":
+        for path in export_sbml(context, parsed.genome, parsed.to, parsed.draft):
+            print(path)
+        return 0
+    if parsed.genome or parsed.draft or parsed.to.suffix != ".csv":
+        raise InputError("expected `gemforest export micom --to FILE.csv`: it lists all filled models")
+    manifest = export_micom(context.store, parsed.to)
+    print(f"{manifest.models} models in {parsed.to}")
+    if manifest.without_species:
+        print(
+            f"{len(manifest.without_species)} without genus or species, which MICOM groups by: "
+            f"{', '.join(manifest.without_species[:5])}; name them in the sheet's column `organism`",
+            file=sys.stderr,
+        )
     return 0
 
 

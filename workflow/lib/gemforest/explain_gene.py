@@ -81,7 +81,10 @@ def _call(row: dict[str, Any], kept: frozenset[str] | None) -> list[str]:
 
 
 def _item(item: dict[str, Any]) -> str:
-    parts = [f"{item['source']} {item['target']}"]
+    parts = [
+        f"{item['source']} {item['target'] or 'share of the other subunits'}"
+        + (f" (version {item['version']})" if item["version"] else "")
+    ]
     if item["identity_percent"] is not None:
         parts.append(
             f"{item['value']:.0f} bits, {item['identity_percent']:.0f} % identity over "

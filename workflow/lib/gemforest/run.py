@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.live import Live
 
 from gemforest.check import check, sweep
 from gemforest.config import WORKFLOW
@@ -23,12 +23,9 @@ from gemforest.plan import mend_plan, plan_folder
 from gemforest.runlock import MARK, WAIT, RunLock, read_holder
 from gemforest.runlock import process as process_named
 from gemforest.stage import Context
-from gemforest.stages import STAGE_NAMES
-from gemforest.status import genome_table, read_status, show
+from gemforest.terminal import LINE_EVERY_SECONDS, Pace, Watcher, job_errors, line, look, tell_end
 
 POLL_SECONDS = 1.0
-LINE_EVERY_SECONDS = 30.0
-GENOMES_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console:
     """Snakemake in a process of its own, its talk in a log, the progress of its shard jobs here."""
     if "-n" in command or "--dry-run" in command:
         return subprocess.run(command, check=False, cwd=context.project, env=_environment(lock)).returncode
-    log = context.project / "logs" / "snakemake.log"
+    log, started = context.project / "logs" / "snakemake.log", time.time()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
@@ -127,8 +124,10 @@ def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console:
             process.wait()
             raise
     if process.returncode:
-        console.print(_last_words(log))
-        console.print(f"Snakemake ended with status {process.returncode}; the whole log: {log}")
+        errors = job_errors(context.project, started)
+        console.print("\n".join(errors) if errors else _last_words(log), markup=False, highlight=False)
+        console.print(f"Snakemake ended with status {process.returncode}; its whole log: {log}", soft_wrap=True)
+        console.print("`gemforest doctor` checks what a run needs; `gemforest resume` goes on where this one stopped.")
     return process.returncode
 
 
@@ -142,64 +141,29 @@ def _environment(lock: RunLock) -> dict[str, str]:
 
 
 def _watch(process: subprocess.Popen[bytes], context: Context, console: Console, each_time: Callable[[], None]) -> None:
-    """Show the progress until Snakemake ends: bars on a terminal, a line now and then in a file."""
-    if not console.is_terminal:
+    """Show the progress until Snakemake ends: one look on a terminal, a line now and then elsewhere."""
+    watcher, pace = Watcher(context), Pace(time.monotonic())
+    if not console.is_terminal or console.is_dumb_terminal:
         shown = time.monotonic()
         while process.poll() is None:
             time.sleep(POLL_SECONDS)
             each_time()
             if time.monotonic() - shown >= LINE_EVERY_SECONDS:
                 shown = time.monotonic()
-                console.print(_line(context))
+                console.print(line(watcher.look()))
         return
-    columns = (
-        TextColumn("{task.description:>9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]}"),
-    )
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
-        tasks = {name: bars.add_task(name, total=None, failed="") for name in STAGE_NAMES}
+    with Live(console=console, transient=True, auto_refresh=False) as live:
         while process.poll() is None:
             each_time()
-            for name, (done, failed, total) in _counts(context).items():
-                failures = f"[red]{failed} not ok[/red]" if failed else ""
-                bars.update(tasks[name], completed=done, total=total, failed=failures)
+            live.update(look(watcher.look(), pace, time.monotonic()), refresh=True)
             time.sleep(POLL_SECONDS)
-
-
-def _counts(context: Context) -> dict[str, tuple[int, int, int]]:
-    """Per stage: genomes done, of these not ok, genomes in all."""
-    try:
-        status = read_status(context)
-    except OSError:
-        return {}
-    counts = {}
-    for name, outcomes in status.outcomes.items():
-        running = [state for state in status.running if state["stage"] == name]
-        done = outcomes.total() + sum(state["done"] for state in running)
-        failed = outcomes.total() - outcomes["ok"] + sum(state["failed"] for state in running)
-        counts[name] = (done, failed, status.genomes)
-    return counts
-
-
-def _line(context: Context) -> str:
-    parts = [
-        f"{name} {done}/{total}" + (f" ({failed} not ok)" if failed else "")
-        for name, (done, failed, total) in _counts(context).items()
-        if done
-    ]
-    return f"{time.strftime('%H:%M:%S')}  " + (", ".join(parts) or "starting")
 
 
 def _tell(context: Context, console: Console) -> None:
     if not (plan_folder(context.store.root) / "plan.json").exists():
         return
-    table = genome_table(context, GENOMES_SHOWN)
-    console.print(table)
-    show(context, console)
+    tell_end(context, console)
     write_efficiency(context.project, read_efficiency(context.project))
-    console.print(f"Tables, models and the report are in {context.store.root}; report: report/index.html")
 
 
 def _newest_ledger(context: Context) -> float:

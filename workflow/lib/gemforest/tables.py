@@ -175,6 +175,22 @@ _DECLARED = [
         ),
     ),
     Table(
+        "enzyme_hits",
+        "homology",
+        "one reviewed enzyme that a gene resembles, within half of its best bit score",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("gene_id", pa.string(), "the genome's gene"),
+                column("target", pa.string(), "UniProt accession"),
+                column("identity_percent", pa.float32(), "identical residues of the alignment", "percent"),
+                column("bitscore", pa.float32(), "bit score", "bit"),
+                column("query_coverage", pa.float32(), "aligned share of the gene's protein"),
+                column("target_coverage", pa.float32(), "aligned share of the enzyme"),
+            ]
+        ),
+    ),
+    Table(
         "reaction_scores",
         "evidence",
         "one reaction of the universe for which the genome has evidence; `score` is null where CarveMe gives none",
@@ -238,6 +254,23 @@ _DECLARED = [
                 column("conflict", pa.string(), "agree | same_ec3 | multifunctional | contradiction | single_source"),
                 column("independent_groups", pa.int16(), "groups of independent sources that support the call"),
                 column("evidence", pa.list_(EVIDENCE_ITEM), "each source's say"),
+            ]
+        ),
+    ),
+    Table(
+        "evidence_sources",
+        "evidence",
+        "what one source of evidence had to say of the genome, and what of it could not be used",
+        pa.schema(
+            [
+                GENOME_ID,
+                column("source", pa.string(), "letter of the source: D N E A U P"),
+                column("origin", pa.string(), "tool, file or table that spoke"),
+                column("version", pa.string(), "version of the source"),
+                column("claims", pa.int64(), "claims that were used"),
+                column("genes", pa.int64(), "genes that they are about"),
+                column("rejected", pa.map_(pa.string(), pa.int64()), "what could not be used, and how often"),
+                column("note", pa.string(), "what else is worth knowing, such as lost coverage"),
             ]
         ),
     ),
@@ -350,13 +383,14 @@ _DECLARED = [
                 column("cost", pa.float64(), "sum of the additions' costs"),
                 column("least_cost", pa.float64(), "least cost proven for the candidates looked at"),
                 column("growth_per_h", pa.float64(), "growth of the model on the medium", "h^-1"),
+                column("growth_half_carbon_per_h", pa.float64(), "the same with half the carbon sources", "h^-1"),
                 column("growth_without_carbon_per_h", pa.float64(), "the same without carbon sources", "h^-1"),
                 column("carbon_sources", TEXTS, "what the model takes carbon from, at most 20; vitamins do not count"),
                 column("free_atp_draft", pa.float64(), "ATP that the draft makes from nothing", FLUX),
                 column("cycle_draft", TEXTS, "reactions of a cycle behind it"),
                 column("free_atp_model", pa.float64(), "ATP that the filled model makes from nothing", FLUX),
                 column("cycle_model", TEXTS, "reactions of a cycle behind it"),
-                column("flags", TEXTS, "grows_without_carbon | free_energy"),
+                column("flags", TEXTS, "grows_without_carbon | not_limited_by_carbon | free_energy"),
                 column("limit_fired", pa.string(), "what ended the search before it was done; empty: nothing"),
             ]
         ),

@@ -19,8 +19,9 @@ from gemforest.errors import InputError, RefusedError
 from gemforest.evaluation.labels import read_rows, refuse
 from gemforest.evaluation.metrics import bootstrap_interval, number
 from gemforest.evidence.ec import current_ecs, level_shared, parse_ecs
-from gemforest.evidence.enzymes import EcPrediction, enzymes, predict_ecs
+from gemforest.evidence.enzymes import EcPrediction, predict_ecs
 from gemforest.homology import diamond
+from gemforest.reviewed import enzymes
 from gemforest.sequences import fasta_genes, normalise
 from gemforest.store import write_text
 

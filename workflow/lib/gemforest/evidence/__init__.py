@@ -1,14 +1,16 @@
 """Evidence: what the genome's proteins say about the reactions of its universe.
 
-Tables `gene_reactions` (one call of a gene for a reaction), `reaction_scores` (CarveMe's scores, which carving weighs)
-and `lineages` (the universe, from the sheet or decided from the hits, `lineage.py`). Scores are CarveMe's, from hits
-alone (`scores.py`); probabilities are calibrated on lineages that were hidden from the database (`calls.py`).
+Tables `gene_reactions` (one call of a gene for a reaction, with every source's say), `reaction_scores` (what carving
+weighs), `lineages` (the universe, from the sheet or decided from the hits, `lineage.py`) and `evidence_sources`. Scores
+are CarveMe's, from hits alone (`scores.py`), unless `evidence.scores` says otherwise; probabilities are calibrated on
+lineages that were hidden from the database (`calls.py`, `combine.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +18,33 @@ import pyarrow as pa
 
 from gemforest.carveme_files import carveme_data, carveme_version
 from gemforest.errors import RefusedError
-from gemforest.evidence.calibration import evidence_digests
-from gemforest.evidence.calls import call_reactions, gene_reactions_table, reaction_probabilities
+from gemforest.evidence.calibration import evidence_digests, probability
+from gemforest.evidence.calls import Calls, call_reactions, reaction_probabilities
+from gemforest.evidence.combine import COMBINED
+from gemforest.evidence.ec import SUPERSEDED
+from gemforest.evidence.ecreactions import annotation_file, coverage, mapping_digests, reaction_ecs
+from gemforest.evidence.listening import hear, heard_digests, sources_table
 from gemforest.evidence.scores import SPONTANEOUS, ReactionScore, Rules, load_rules, score_reactions
+from gemforest.evidence.verdicts import gene_reactions_table
 from gemforest.ledger import Reason
 from gemforest.lineage import decide, lineage_digests
+from gemforest.reviewed import SEQUENCES, ec_resource
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
 from gemforest.universe import UNIVERSES, load_universe, universe_digest
 
 AUTO = "auto"
+WEIGHED = ("E", "A", "U", "P")
+PARAMETERS = (
+    "draft.min_reactions",
+    "evidence.floor",
+    "evidence.sources",
+    *(f"evidence.weights.{letter}" for letter in WEIGHED),
+    "evidence.scores",
+    "evidence.break_even",
+    "evidence.mapping",
+)
 
 
 def process(task: Task) -> Products:
@@ -47,21 +65,59 @@ def process(task: Task) -> Products:
             Reason.TOO_FEW_REACTIONS,
             f"evidence for {with_evidence} reactions of the universe {universe}, expected at least {least}",
         )
-    calls = call_reactions(task.read("proteins", ["gene_id", "sequence"]), task.read("homologs"))
-    floor = task.parameters["evidence.floor"]
+    proteins = task.read("proteins")
+    listened = task.parameters["evidence.sources"]
+    mapping = task.context.project / task.parameters["evidence.mapping"]
+    heard = hear(task.context, task.row, proteins, partial(task.read, "enzyme_hits"), mapping)
     network = frozenset(load_universe(universe, task.context.cache).network.reactions)
+    ecs = reaction_ecs(universe, mapping, task.context.cache) if set(listened) - {"D"} else {}
+    weights = {letter: task.parameters[f"evidence.weights.{letter}"] for letter in WEIGHED}
+    calls = call_reactions(proteins, task.read("homologs"), heard, ecs, "P" in listened, weights)
+    floor = task.parameters["evidence.floor"]
+    probabilities = reaction_probabilities(calls, floor, network, {score.reaction for score in scored})
+    way = "carveme" if listened == ["D"] else task.parameters["evidence.scores"]
+    made = (
+        {}
+        if way == "carveme"
+        else {name: score_of(p, task.parameters["evidence.break_even"], floor) for name, p in probabilities.items()}
+    )
+    reached, all_of_them = coverage(network, ecs)
+    note = f"EC numbers lead to {reached} of the universe's {all_of_them} reactions"
     return Products(
         {
             "gene_reactions": gene_reactions_table(task.genome_id, calls, floor),
             "reaction_scores": _reaction_scores(
-                task.genome_id,
-                universe,
-                scored,
-                reaction_probabilities(calls, floor, network, {score.reaction for score in scored}),
+                task.genome_id, universe, scored, probabilities, made, way, genes_of(calls, made)
             ),
             "lineages": lineage,
+            "evidence_sources": sources_table(task.genome_id, heard, note),
         }
     )
+
+
+def score_of(p: float, break_even: float, floor: float) -> float:
+    """A score like CarveMe's from a probability: linear in the log-odds, 0 at `break_even`, -1 at the floor."""
+    even, least = _log_odds(break_even), _log_odds(min(max(floor, 1e-3), break_even / 2))
+    return round((_log_odds(p) - even) / (even - least), 1)
+
+
+def _log_odds(p: float) -> float:
+    kept = min(max(p, 1e-3), 1 - 1e-3)
+    return math.log(kept / (1 - kept))
+
+
+def genes_of(calls: Calls, reactions: Iterable[str]) -> dict[str, str]:
+    """A rule for each reaction whose score is made of probabilities: the accepted genes, else the likeliest one."""
+    wanted = set(reactions)
+    ids = calls.genes.to_pylist()
+    accepted = probability(calls.log_odds) >= calls.threshold
+    order = np.argsort(-calls.log_odds, kind="stable")
+    rules: dict[str, list[str]] = {}
+    for row in order.tolist():
+        reaction = str(calls.reactions[calls.pairs.reaction[row]])
+        if reaction in wanted and (accepted[row] or reaction not in rules):
+            rules.setdefault(reaction, []).append(ids[calls.pairs.query[row]])
+    return {name: genes[0] if len(genes) == 1 else f"({' or '.join(sorted(genes))})" for name, genes in rules.items()}
 
 
 def _lineage(task: Task, hits: pa.Table) -> pa.Table:
@@ -88,38 +144,56 @@ def rules_of(universe: str, cache: Path) -> Rules:
 
 
 def _reaction_scores(
-    genome_id: str, universe: str, scored: list[ReactionScore], probabilities: Mapping[str, float]
+    genome_id: str,
+    universe: str,
+    scored: list[ReactionScore],
+    probabilities: Mapping[str, float],
+    made: Mapping[str, float],
+    way: str,
+    rules: Mapping[str, str],
 ) -> pa.Table:
-    """CarveMe's scores beside our probabilities; a reaction that CarveMe does not score has only the latter."""
+    """CarveMe's scores beside our probabilities, or scores made of these, as `evidence.scores` has it."""
     by_reaction = {score.reaction: score for score in scored}
     rows = []
     for reaction in sorted(by_reaction.keys() | probabilities.keys()):
         score = by_reaction.get(reaction)
         needs_no_enzyme = score is not None and (SPONTANEOUS,) in score.complexes
-        rows.append(
-            {
-                "genome_id": genome_id,
-                "reaction": reaction,
-                "score": score and score.score,
-                "normalized_score": score and score.normalized_score,
-                "gpr": score and score.gpr,
-                "probability": 1.0 if needs_no_enzyme else probabilities.get(reaction),
-                "universe": universe,
-            }
-        )
+        row: dict[str, object] = {
+            "genome_id": genome_id,
+            "reaction": reaction,
+            "score": score and score.score,
+            "normalized_score": score and score.normalized_score,
+            "gpr": score and score.gpr,
+            "probability": 1.0 if needs_no_enzyme else probabilities.get(reaction),
+            "universe": universe,
+        }
+        if reaction in made and not needs_no_enzyme and (way == "probability" or score is None):
+            row |= (
+                {"normalized_score": made[reaction], "score": made[reaction]}
+                if score is None
+                else {"normalized_score": made[reaction]}
+            )
+            row["gpr"] = row["gpr"] or rules.get(reaction)
+        rows.append(row)
     return pa.Table.from_pylist(rows, schema=TABLES["reaction_scores"].schema)
 
 
-def _resources(_context: Context) -> dict[str, str]:
+def _resources(context: Context) -> dict[str, str]:
     gprs = {"bigg_gprs": file_sha256(carveme_data("generated/bigg_gprs.csv.gz"))}
-    return gprs | evidence_digests("clades.tsv", "homologs.json", "reactions.json") | lineage_digests()
+    fits = evidence_digests("clades.tsv", "homologs.json", "reactions.json")
+    listened = set(context.config["evidence"]["sources"])
+    if listened != {"D"}:
+        fits |= evidence_digests(COMBINED)
+        fits["reaction_ecs"] = file_sha256(annotation_file("bacteria"))
+        fits |= {name: file_sha256(ec_resource(name)) for name in (SUPERSEDED, SEQUENCES)}
+        fits |= mapping_digests(context.project / context.config["evidence"]["mapping"])
+    return gprs | fits | lineage_digests()
 
 
-def _universe(_context: Context, row: Mapping[str, str]) -> dict[str, str]:
-    if row["universe"] != AUTO:
-        return {"universe": universe_digest(row["universe"])}
+def _of_row(context: Context, row: Mapping[str, str]) -> dict[str, str]:
     # A change in any universe that `auto` can come to may change the genome's model.
-    return {name: universe_digest(name) for name in UNIVERSES}
+    named = {"universe": row["universe"]} if row["universe"] != AUTO else {name: name for name in UNIVERSES}
+    return {key: universe_digest(name) for key, name in named.items()} | heard_digests(context, row)
 
 
 def _versions(_context: Context) -> dict[str, str]:
@@ -128,13 +202,13 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="evidence",
-    version=2,
-    reads=("hits", "homologs", "proteins"),
-    writes=("gene_reactions", "reaction_scores", "lineages"),
-    parameters=("draft.min_reactions", "evidence.floor"),
+    version=3,
+    reads=("hits", "homologs", "enzyme_hits", "proteins"),
+    writes=("gene_reactions", "reaction_scores", "lineages", "evidence_sources"),
+    parameters=PARAMETERS,
     row_fields=("universe",),
     process=process,
     resources=_resources,
-    row_resources=_universe,
+    row_resources=_of_row,
     versions=_versions,
 )

@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cache, lru_cache
 
-from gemforest.config import WORKFLOW
+from gemforest.reviewed import ec_resource
 
 SUPERSEDED = "superseded.tsv"
-SEQUENCES = "reviewed.faa.gz"
 
 _NUMBER = re.compile(r"[1-7](\.(\d{1,3}|-)){2}\.(n?\d{1,4}|-)|[1-7]\.-\.-\.-")
 _PREFIX = re.compile(r"^(EC|ec-code|EC_number)?[\s:=_-]*", re.IGNORECASE)
@@ -71,11 +69,7 @@ def superseded_ecs() -> dict[str, tuple[str, ...]]:
     return {old: tuple(new.split(";")) for old, new in (line.split("\t") for line in lines)}
 
 
-def ec_resource(name: str) -> Path:
-    """A file of `resources/ec`."""
-    return WORKFLOW.parent / "resources" / "ec" / name
-
-
+@lru_cache(maxsize=1 << 18)
 def level_shared(one: str, other: str) -> int:
     """How many leading fields two numbers share, 0 to 4; a dash shares nothing."""
     shared = 0

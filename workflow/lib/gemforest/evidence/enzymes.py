@@ -6,14 +6,14 @@ whose own proteins `excluded` takes out of the reference by accession and by seq
 
 from __future__ import annotations
 
-import gzip
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from gemforest.errors import InfrastructureError
-from gemforest.evidence.ec import SEQUENCES, current_ecs, ec_resource
+from gemforest.evidence.ec import current_ecs
+from gemforest.reviewed import enzymes
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,6 @@ def predict_ecs(
         shares = (float(identity), float(query_cover) / 100, float(target_cover) / 100, float(bits))
         found += [EcPrediction(query, ec, weight, target, *shares) for ec, weight in weights.items()]
     return sorted(found, key=lambda one: (one.query, one.ec))
-
-
-def enzymes() -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Accession, EC numbers and sequence of each enzyme of the shipped set."""
-    with gzip.open(ec_resource(SEQUENCES), "rt", encoding="utf-8") as handle:
-        for head in handle:
-            name, ecs = head[1:].split()
-            yield name, tuple(ecs.split(";")), next(handle).strip()
 
 
 def _call(command: list[str]) -> None:

@@ -60,6 +60,9 @@ FEATURES = (
     "best_for_target",
 )
 
+PRIORS = ("clades_with_reaction", "kin_with_reaction", "similar_with_reaction", "log_genes_per_model")
+"""Features that depend on the genome and the reaction alone."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -148,12 +151,15 @@ class Candidates:
         c: row in the hits of the best alignment that speaks for the pair.
     features
         c × len(FEATURES), float64.
+    priors
+        len(reactions) × len(PRIORS), float64: how common each reaction is, whatever the gene.
     """
 
     query: np.ndarray
     reaction: np.ndarray
     hit: np.ndarray
     features: np.ndarray
+    priors: np.ndarray
 
 
 @cache
@@ -239,11 +245,12 @@ def candidates(hits: Hits, reference: Reference, hidden: np.ndarray | None = Non
     columns = _alignment_features(near, top, best, query)
     columns |= _votes(near.query, query, of, hit, weight, leads_clade)
     columns |= _clades(near.query, query, reaction, of, hit, leads_clade, clade, reference, held)
-    columns |= _priors(near, query, reaction, weight, reference, held, hidden)
+    priors = _priors(near, weight, reference, held, hidden)
+    columns |= {name: priors[reaction, i] for i, name in enumerate(PRIORS)}
     columns["log_target_reactions"] = np.log(size[top])
     columns |= _rivals(near, top, reaction, len(reference.reactions), len(reference.genes))
     features = np.column_stack([columns[name] for name in FEATURES]) if len(pairs) else np.zeros((0, len(FEATURES)))
-    return Candidates(query, reaction, rows[top], features)
+    return Candidates(query, reaction, rows[top], features, priors)
 
 
 def self_bits(sequences: Sequence[str]) -> np.ndarray:
@@ -316,15 +323,7 @@ def _clades(
     }
 
 
-def _priors(
-    near: Hits,
-    query: np.ndarray,
-    reaction: np.ndarray,
-    weight: np.ndarray,
-    reference: Reference,
-    held: np.ndarray,
-    hidden: np.ndarray,
-) -> dict[str, np.ndarray]:
+def _priors(near: Hits, weight: np.ndarray, reference: Reference, held: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """How common the reaction is among clades, among those of the genome's lineage, and among models like it."""
     n = reference.clade.max() + 1
     shown = ~hidden
@@ -341,12 +340,13 @@ def _priors(
     kin_votes = np.bincount(kin_of_clade, share)[kin_of_clade] * (sizes > 0) / clades_of_kin
     genes_of = np.bincount(reference.reaction, shown[np.repeat(reference.model, np.diff(reference.start))])
     models_of = held.sum(axis=0)
-    return {
-        "clades_with_reaction": (by_clade > 0).sum(axis=0)[reaction].astype(float),
-        "kin_with_reaction": (kin_votes @ by_clade)[reaction] / max(kin_votes.sum(), 1e-9),
-        "similar_with_reaction": (share @ by_clade)[reaction],
-        "log_genes_per_model": np.log1p((genes_of / np.maximum(models_of, 1))[reaction]),
+    columns = {
+        "clades_with_reaction": (by_clade > 0).sum(axis=0).astype(float),
+        "kin_with_reaction": (kin_votes @ by_clade) / max(kin_votes.sum(), 1e-9),
+        "similar_with_reaction": share @ by_clade,
+        "log_genes_per_model": np.log1p(genes_of / np.maximum(models_of, 1)),
     }
+    return np.column_stack([columns[name] for name in PRIORS])
 
 
 def _rivals(near: Hits, top: np.ndarray, reaction: np.ndarray, reactions: int, genes: int) -> dict[str, np.ndarray]:
