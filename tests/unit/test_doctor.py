@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 import stat
@@ -126,3 +127,10 @@ def test_sheet_writes_a_sheet_and_replaces_none_unasked(folder, tmp_path, capsys
     assert "--force" in capsys.readouterr().err
     assert main(["sheet", str(genomes), "--project", str(folder), "--force"]) == 0
     assert "one\t../../genomes/one.faa" in (folder / "config" / "genomes.tsv").read_text()
+
+
+def test_every_licence_is_told_however_long_its_expression() -> None:
+    told = {name: licence for name, licence, _ in licences()}
+    for name in ("torch", "numpy", "pyarrow"):
+        assert told[name] == importlib.metadata.metadata(name)["License-Expression"]
+    assert not [name for name, licence in told.items() if licence.startswith("not stated")]

@@ -36,7 +36,7 @@ TERMS = {
 }
 PACKAGES = (
     "snakemake", "carveme", "pyarrow", "numpy", "scipy", "highspy", "cobra", "reframed", "pyrodigal", "biopython",
-    "pebble", "duckdb", "jsonschema", "pyyaml", "rich", "httpx", "tenacity",
+    "pebble", "duckdb", "jsonschema", "pyyaml", "rich", "httpx", "tenacity", "rdkit", "matplotlib",
 )  # fmt: skip
 OPTIONAL_PACKAGES = {
     "torch": "only the embed stage needs it",
@@ -88,7 +88,11 @@ def licences() -> list[tuple[str, str, str]]:
 
 
 def _licence(about: metadata.PackageMetadata) -> str:
-    stated = (about.get_all("License-Expression") or about.get_all("License") or [""])[0].strip().split("\n")[0]
+    expression = (about.get_all("License-Expression") or [""])[0].strip()
+    if expression:
+        return expression
+    # Some put the whole text of their licence into this field.
+    stated = (about.get_all("License") or [""])[0].strip().split("\n")[0]
     classifiers = [c.split(" :: ")[-1] for c in about.get_all("Classifier") or [] if c.startswith("License")]
     return stated if 0 < len(stated) < 60 else ", ".join(classifiers) or "not stated; see its own documentation"
 
