@@ -25,7 +25,7 @@ from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shards
 from gemforest.stage import Context, Stage
 from gemforest.stages import STAGE_NAMES, all_stages
-from gemforest.store import Store, file_sha256, is_sealed, read_metadata, sweep_temporaries
+from gemforest.store import Store, is_sealed, sweep_temporaries
 from gemforest.views import LEDGER_TABLE
 
 # A source can vanish between the stage that brings it here and the one that reads it: caches are emptied.
@@ -146,15 +146,14 @@ def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator
 
 
 def _deep_damage(stage: Stage, context: Context, shard: str, genome_id: str) -> str:
-    main = context.store.table_path(stage.main_table, shard, genome_id)
-    if not is_sealed(main):
-        return f"{main.name} is not the file that was written"
-    metadata = read_metadata(main)
+    store = context.store
+    main = store.table_path(stage.main_table, shard, genome_id)
+    if what := store.damage(str(main.relative_to(store.root))):
+        return what
+    metadata = store.metadata(stage.main_table, shard, genome_id)
     assert metadata is not None
-    for name, (_size, sha256) in json.loads(metadata["files"]).items():
-        if file_sha256(context.store.root / name) != sha256:
-            return f"{name} is not the file that was written"
-    return ""
+    others = json.loads(metadata["files"]).items()
+    return next((what for name, (_size, sha256) in others if (what := store.damage(name, sha256))), "")
 
 
 def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> None:
@@ -169,6 +168,8 @@ def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> N
         paths.append(context.store.inflight_path(stage.name, shard, genome_id))
         for path in paths:
             _remove(path)
+    for table in stage.writes:
+        context.store.forget(table, shard, genomes)
     for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) :]:
         _remove(context.store.ledger_path(name, shard))
     _remove(context.store.atlas_path(LEDGER_TABLE, shard))
