@@ -8,7 +8,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run run-slurm test test-slurm lint bench demo-fetch clean
+.PHONY: run run-slurm test test-faults test-slurm lint bench demo-fetch clean
 
 run: $(VENV)/.ready
 	@scripts/find_diamond.sh
@@ -28,6 +28,11 @@ test: $(VENV)/.ready-dev lint
 test-slurm: $(VENV)/.ready-dev
 	@scripts/find_diamond.sh
 	$(BIN)/python -m pytest tests/cluster
+
+# 200 faults at random instants; FAULTS and SEED say otherwise. With root also full disks and read-only folders.
+test-faults: $(VENV)/.ready-dev
+	@scripts/find_diamond.sh
+	GEMFOREST_FAULTS=$(or $(FAULTS),200) GEMFOREST_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -10,7 +10,8 @@ growth    24 carbon sources (Adadi et al., PLoS Comput. Biol. 8, e1002575, 2012)
           1/h), uptake is unlimited, and the root mean square error is over the other 23.
 ranges    median width of the flux ranges of all reactions on glucose (10 mmol/gDW/h), growth at 80 % of the plain
           model's, the pool fitted so that the constrained model reaches 90 % of it.
-fluxes    share of 46 flux intervals of 13C analysis that the ranges overlap, at the measured growth.
+fluxes    share of 46 flux intervals of 13C analysis that the ranges overlap, the pool fitted to the measured growth
+          and at least 90 % of it kept, or none.
 knockouts lethal genes of RB-TnSeq (log2 fitness <= -2) by growth ratio, gene by gene and carbon source by source.
 core      e_coli_core with the kcats of CPI-Pred: isozymes all paid for, as kinGEMs does, and the cheapest one.
 files     each model file of the project in cobrapy: growth and ranges beside the tables'.
@@ -65,6 +66,7 @@ class Setting:
     project: Path | None
     quick: bool
     predictor: Path | None
+    sets: tuple[str, ...] = ()
 
     @property
     def kinetics(self) -> Path:
@@ -146,7 +148,7 @@ def sources(setting: Setting) -> dict[str, np.ndarray]:
     }
     for k in range(1 if setting.quick else 3):
         found[f"predicted_permuted_{k}"] = random.permutation(kcats.log10)
-    return found
+    return {name: log10 for name, log10 in found.items() if not setting.sets or name in setting.sets}
 
 
 # -- growth on carbon sources ------------------------------------------------------------------------------------------
@@ -268,19 +270,21 @@ def bench_fluxes(setting: Setting) -> Iterator[Record]:
     named = [(network.biomass if r.startswith("BIOMASS") else index.get(r, -1), low, high) for r, low, high in rows]
     known = [(j, low, high) for j, low, high in named if j >= 0]
     asked = np.unique([j for j, _, _ in known])
-    plain = fva(network, 0.9 * rate / growth(network)[1], reactions=asked)
-    ends = {"plain": (plain.minimum, plain.maximum)}
+    ends = {}
     program = PoolProgram(network)
-    for name, log10 in sources(setting).items():
-        program.set_costs(costs_of(enzymes, log10, network))
-        program.set_pool(program.least_protein(rate).used)
-        ranges = program.ranges(0.9 * rate, asked)
-        ends[name] = ranges.minimum, ranges.maximum
-    for name, (minimum, maximum) in ends.items():
+    for share in (0.9, 0.0):
+        plain = fva(network, share * rate / growth(network)[1], reactions=asked)
+        ends["plain", share] = plain.minimum, plain.maximum
+        for name, log10 in sources(setting).items():
+            program.set_costs(costs_of(enzymes, log10, network))
+            program.set_pool(program.least_protein(rate).used)
+            ranges = program.ranges(share * rate, asked)
+            ends[name, share] = ranges.minimum, ranges.maximum
+    for (name, share), (minimum, maximum) in ends.items():
         overlap = [minimum[j] <= high + 1e-9 and maximum[j] >= low - 1e-9 for j, low, high in known]
         missed = [network.reactions[j] for (j, _, _), inside in zip(known, overlap, strict=True) if not inside]
         yield {
-            "what": f"fluxes/overlap/{name}",
+            "what": f"fluxes/overlap/{name}" + ("" if share else "/any_growth"),
             "value": float(np.mean(overlap)),
             "unit": "share",
             "peer": "kinGEMs on iML1515, from its own intervals",
@@ -437,9 +441,9 @@ def bench_core(setting: Setting) -> Iterator[Record]:
             reaction, direction = "FORti", "forward" if direction == "reverse" else "reverse"
         grouped.setdefault((reaction, direction, entry.gene), []).append(10.0**entry.log10_kcat)
     together = {"forward": np.zeros(n), "reverse": np.zeros(n)}
-    for (reaction, direction, gene), kcats in grouped.items():
+    for (reaction, direction, gene), values in grouped.items():
         if reaction in index and gene in masses:
-            together[direction][index[reaction]] += masses[gene] / (3600.0 * np.median(kcats))
+            together[direction][index[reaction]] += masses[gene] / (3600.0 * np.median(values))
     none = np.full(n, -1)
     program.set_costs(Costs(together["forward"], together["reverse"], none, none), 250.0)
     yield {
@@ -450,7 +454,7 @@ def bench_core(setting: Setting) -> Iterator[Record]:
         "peer_value": 0.013277,
         "needed_mg_per_gdw_for_peer_value": program.least_protein(0.013277).used,
     }
-    kcats = find_kcats(network, enzymes, genome(), Knowledge(entries=entries))
+    kcats = find_kcats(network, enzymes, genome(), Knowledge(entries=entries, shrink=False))
     program.set_costs(costs_of(enzymes, kcats.log10, network), 250.0)
     yield {
         "what": "core/growth/cheapest_isozyme",
@@ -540,6 +544,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the shared data folder")
     parser.add_argument("--project", type=Path, help="a finished project")
     parser.add_argument("--predictor", type=Path, help="folder of another predictor than the shipped one")
+    parser.add_argument("--sets", default="", help="sets of kcats, separated by commas; all by default")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)
@@ -548,7 +553,8 @@ def main() -> None:
     if arguments.list:
         print("\n".join(BENCHES))
         return
-    setting = Setting(arguments.data, arguments.project, arguments.quick, arguments.predictor)
+    sets = tuple(arguments.sets.split(",")) if arguments.sets else ()
+    setting = Setting(arguments.data, arguments.project, arguments.quick, arguments.predictor, sets)
     records = []
     for name, bench in BENCHES.items():
         if name.startswith(arguments.only):
@@ -558,9 +564,9 @@ def main() -> None:
     if arguments.json:
         kept = []
         if arguments.json.exists():
-            ran = {record["what"].partition("/")[0] for record in records}
+            ran = {record["what"] for record in records}
             old = json.loads(arguments.json.read_text())["records"]
-            kept = [record for record in old if record["what"].partition("/")[0] not in ran]
+            kept = [record for record in old if record["what"] not in ran]
         text = json.dumps({"machine": machine(), "records": kept + records}, indent=1)
         arguments.json.write_text(text + "\n")
 

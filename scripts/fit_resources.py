@@ -57,23 +57,14 @@ def main() -> None:
         print(f"{name:10} {told}; {len(entry['jobs'])} jobs")
 
 
-def storage(projects: list[Path]) -> dict[str, dict[str, float]]:
-    """Files and kB that a genome leaves in each folder of the results, on average."""
-    genomes = sum(len(read_shard(project / "results", shard)) for project in projects for shard in shards_of(project))
-    found: dict[str, dict[str, float]] = {}
+def storage(projects: list[Path]) -> dict[str, float]:
+    """Mean size of the files of single genomes in each folder of the results, kB."""
+    sizes: dict[str, list[float]] = defaultdict(list)
     for project in projects:
-        for folder in sorted((project / "results").iterdir()):
-            if not folder.is_dir() or folder.name.startswith(".") or folder.name in ("plan", "ledger", "report"):
-                continue
-            files = [path for path in folder.rglob("*") if path.is_file() and "shard=" in str(path)]
-            kept = found.setdefault(folder.name, {"files": 0.0, "kb": 0.0})
-            kept["files"] += len(files) / genomes
-            kept["kb"] += sum(path.stat().st_size for path in files) / 1e3 / genomes
-    return {name: {key: round(value, 3) for key, value in entry.items()} for name, entry in sorted(found.items())}
-
-
-def shards_of(project: Path) -> list[str]:
-    return [path.stem.removeprefix("shard=") for path in (project / "results" / "plan" / "shards").glob("shard=*.tsv")]
+        for path in sorted((project / "results").glob("*/shard=*/*")):
+            if path.is_file() and not path.name.startswith("shard="):
+                sizes[path.parts[-3]].append(path.stat().st_size / 1e3)
+    return {folder: round(sum(found) / len(found), 3) for folder, found in sorted(sizes.items())}
 
 
 def as_job(project: Path, usage: Usage) -> dict[str, float]:

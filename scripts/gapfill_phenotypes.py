@@ -25,9 +25,8 @@ from gemforest.config import complete
 from gemforest.errors import GenomeError
 from gemforest.evaluation.metrics import auc, confusion
 from gemforest.fluxes import flux_program, with_bounds
-from gemforest.gapfill import Filling, fill_with_highs, without_cycles
+from gemforest.gapfill import Filling, without_cycles
 from gemforest.gapfill.carveme_engine import fill
-from gemforest.gapfill.filling import Infeasible
 from gemforest.lp import LinearProgram, Status
 from gemforest.media import exchange_bounds, read_media
 from gemforest.models import Network
@@ -48,8 +47,6 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "LB": ("LB", {"vitamins": False}),
     "LB, vitamins": ("LB", {}),
     "base with sources pooled": (POOLED, {}),
-    "M9, cheap transport": ("M9", {"vitamins": False, "transport_cost": 0.3}),
-    "M9, dear transport": ("M9", {"vitamins": False, "transport_cost": 3.0}),
 }
 Record = dict[str, Any]
 Labels = dict[str, dict[str, bool]]
@@ -68,23 +65,25 @@ def phenotypes(project: Path, labels: Path, carveme: Path | None, kept: Path | N
         if kept is not None:
             kept.write_text(json.dumps(answers))
 
+    def missing(policy: str) -> list[str]:
+        return [org_id for org_id in truth if org_id not in answers.get(policy, {})]
+
     with TemporaryDirectory() as folder:
         media = _media_with_pool(Path(folder), sorted({c for own in truth.values() for c in own}))
-        for org_id, own in truth.items():
-            for policy, (medium, settings) in POLICIES.items():
-                if org_id in answers.get(policy, {}):
-                    continue
+        for policy, (medium, settings) in POLICIES.items():
+            for org_id in missing(policy):
                 network = _filled(_task(project, org_id, medium, media, settings))
-                keep(f"{policy}, strict", org_id, _rates(_without_geneless(network, media, medium), media, own))
-                keep(policy, org_id, _rates(network, media, own))
-            if org_id not in answers.get(GRADED, {}):
-                keep(GRADED, org_id, _costs(_task(project, org_id, "M9", media, {}), media, own))
-            draft = (carveme or Path()) / f"{org_id}.xml"
-            for policy, medium in (("CarveMe + SCIP, no fill", ""), ("CarveMe + SCIP, M9", "M9")):
-                if org_id in answers.get(policy, {}) or not draft.is_file():
-                    continue
-                scores = Filling(_task(project, org_id, "M9", media, {})).draft.evidence.scores
-                keep(policy, org_id, _rates(_carveme(draft, medium, media, scores), media, own))
+                strict = _without_geneless(network, media, medium)
+                keep(f"{policy}, strict", org_id, _rates(strict, media, truth[org_id]))
+                keep(policy, org_id, _rates(network, media, truth[org_id]))
+        for org_id in missing(GRADED):
+            keep(GRADED, org_id, _costs(_task(project, org_id, "M9", media, {}), media, truth[org_id]))
+        for policy, medium in (("CarveMe + SCIP, no fill", ""), ("CarveMe + SCIP, M9", "M9")):
+            for org_id in missing(policy):
+                draft = (carveme or Path()) / f"{org_id}.xml"
+                if draft.is_file():
+                    scores = Filling(_task(project, org_id, "M9", media, {})).draft.evidence.scores
+                    keep(policy, org_id, _rates(_carveme(draft, medium, media, scores), media, truth[org_id]))
     return judge(truth, {policy: found for policy, found in answers.items() if set(found) >= set(truth)})
 
 
@@ -190,23 +189,42 @@ def _optimum(program: LinearProgram) -> float:
 
 
 def _costs(task: Task, media: Path, own: Mapping[str, bool]) -> dict[str, float]:
-    """Minus the cost of filling the draft for each source alone; minus infinity where nothing helps."""
+    """Minus the cost of filling the draft for each source alone; minus infinity where nothing helps.
+
+    The cost is that of the best of three linear programmes, each re-weighted by the fluxes of the last: an upper bound
+    of the cheapest fill at a tenth of its time, over one programme that all sources share.
+    """
     filling = Filling(task)
     filling.take_up_vitamins(BASE)
     base = read_media(media).uptakes(BASE, UPTAKE)
     assert base is not None
-    universe, present = filling.universe, frozenset({*filling.draft.reactions, *filling.added})
+    network, present = filling.universe.network, {*filling.draft.reactions, *filling.added}
+    on = without_cycles(with_bounds(network, exchange_bounds(network, base, UPTAKE)), filling.closed)
+    lower, upper, n = on.lower.copy(), on.upper.copy(), len(on.reactions)
+    lower[on.biomass] = LEAST
+    costs = np.array([0.0 if r in present else filling.costs[r] for r in on.reactions])
+    matrix = csc_array(hstack([on.stoichiometry, -on.stoichiometry]))
+    low = np.concatenate([np.maximum(lower, 0.0), np.maximum(-upper, 0.0)])
+    high = np.concatenate([np.maximum(upper, 0.0), np.maximum(-lower, 0.0)])
+    program = LinearProgram(matrix, low, high, costs=np.concatenate([costs, costs]))
+    index = {r: j for j, r in enumerate(on.reactions)}
     found = {}
     for compound in own:
-        if f"EX_{compound}_e" not in universe.network.reactions:
-            found[compound] = -math.inf
-            continue
-        bounds = exchange_bounds(universe.network, base | {compound: UPTAKE}, UPTAKE)
-        try:
-            (way,) = fill_with_highs(universe, present, [bounds], filling.costs, LEAST, filling.closed)
-            found[compound] = -way.cost
-        except Infeasible:
-            found[compound] = -math.inf
+        j = index.get(f"EX_{compound}_e")
+        best = math.inf
+        if j is not None:
+            program.set_bounds(n + j, 0.0, UPTAKE)
+            weights = costs
+            for _ in range(3):
+                program.set_objective(np.concatenate([weights, weights]))
+                solution = program.solve()
+                if solution.values is None or not solution.is_optimal:
+                    break
+                flux = solution.values[:n] + solution.values[n:]
+                best = min(best, float(costs[flux > 1e-9].sum()))
+                weights = costs * 1e-3 / (flux + 1e-3)
+            program.set_bounds(n + j, 0.0, float(high[n + j]))
+        found[compound] = -best
     return found
 
 

@@ -20,10 +20,12 @@ import numpy as np
 import yaml
 
 from gemforest import sizing
-from gemforest.stages import STAGE_NAMES
+from gemforest.stages import STAGE_NAMES, all_stages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LEDGERS_AND_NOTES = 3  # a shard's files per stage: ledger, log, note of use; rows and progress beside them
+# A shard leaves at each stage: ledger, log, note of use, progress, Snakemake's record; beside them a part of the atlas
+# for each table.
+LEDGERS_AND_NOTES = 5
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--genomes", type=int, required=True)
     parser.add_argument("--shard-size", type=int, default=100)
     parser.add_argument("--megaresidues", type=float, default=sizing.MEAN_MEGARESIDUES, help="protein of a genome")
+    parser.add_argument("--storage", choices=["files", "packed"], default="files")
     parser.add_argument("--embed", action="store_true", help="with the encoder, on CPUs")
     parser.add_argument("--gpu-residues-per-s", type=float, help="speed of your GPU, for GPU hours")
     parser.add_argument("--jobs", type=int, help="jobs at a time (default: the SLURM profile's)")
@@ -88,9 +91,13 @@ def totals(
 ) -> dict[str, int | float | str]:
     """The run as a whole."""
     measured = json.loads((REPOSITORY / "resources" / "job_costs.json").read_text())["storage"]
-    files = sum(entry["files"] for folder, entry in measured.items() if folder != "atlas")
-    kilobytes = sum(entry["kb"] for entry in measured.values())
-    per_shard = len(STAGE_NAMES) * LEDGERS_AND_NOTES + len(measured)
+    tables = sum(len(stage.writes) for stage in all_stages())
+    models = sum(len(stage.folders) for stage in all_stages())
+    per_genome = models + (tables if parsed.storage == "files" else 0)
+    # The atlas holds every table once more.
+    names = {table for stage in all_stages() for table in stage.writes}
+    kilobytes = sum(size * (2 if folder in names else 1) for folder, size in measured.items())
+    per_shard = len(STAGE_NAMES) * LEDGERS_AND_NOTES + tables * (1 if parsed.storage == "files" else 2)
     submitted = [row for row in stages if not row.on_head]
     job_hours = sum(row.jobs * row.minutes / 60 for row in submitted)
     seconds, megabytes = dry_run(parsed.genomes)
@@ -98,9 +105,9 @@ def totals(
         "jobs in SLURM (with the atlas's)": sum(row.jobs for row in submitted) + shards,
         "core hours": round(sum(row.core_hours for row in stages)),
         f"days with {at_a_time} jobs at a time, without queueing": round(job_hours / at_a_time / 24, 1),
-        "storage, GB": round(parsed.genomes * kilobytes / 1e6),
-        "files of genomes (a genome and folder has one)": round(parsed.genomes * files),
-        "files of shards": shards * per_shard,
+        "storage with the atlas, GB": round(parsed.genomes * kilobytes / 1e6),
+        f"files of genomes, {per_genome} each": parsed.genomes * per_genome,
+        f"files of shards, {per_shard} each": shards * per_shard,
         "dry run, s (from tests/bench/dag.json)": seconds,
         "dry run, MB": megabytes,
     }

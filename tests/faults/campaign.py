@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -28,13 +28,18 @@ from typing import Any
 import pyarrow.parquet as pq
 from projects import REPOSITORY, make_project
 
+from gemforest.homology import COLUMNS, DEEP_PERCENT, database, diamond
 from gemforest.ledger import Outcome, Reason
 from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shard, read_shards
+from gemforest.sequences import fasta_genes, normalise
 from gemforest.stage import Context, Stage
 from gemforest.stages import all_stages
 
 STANDINS = Path(__file__).resolve().parent / "standins"
+sys.path.insert(0, str(STANDINS))
+import quickstages  # noqa: E402
+
 PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
 PATIENCE_SECONDS = 400
 CORES = "1"
@@ -42,7 +47,7 @@ CORES = "1"
 VOLATILE = ("seconds", "peak_mb")
 # Failures that a fault may leave on a genome's record, and that `gemforest retry` is for.
 ACCIDENTS = (Reason.WORKER_DIED, Reason.KILLED_ITS_JOB, Reason.SEARCH_CRASHED, Reason.UNEXPECTED)
-GENOMES, TOO_SMALL, SHARD_SIZE, PROTEINS = 5, "g4", 3, 60
+GENOMES, TOO_SMALL, PROTEINS = 5, "g4", 60
 
 
 class Missed(Exception):
@@ -75,6 +80,7 @@ class Campaign:
     rng: random.Random
     hits: Path
     small_disk: bool = False
+    shard_size: int = 3
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     runs: int = 0
     retries: list[str] = field(default_factory=list)
@@ -83,12 +89,13 @@ class Campaign:
         records = [">" + record for record in PROTEOME.read_text().split(">")[1:]]
         rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(GENOMES)]
         sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
-        self.context: Context = make_project(self.folder / "project", sheet, shard_size=SHARD_SIZE)
+        self.context: Context = make_project(self.folder / "project", sheet, shard_size=self.shard_size)
         for n in range(GENOMES):
             chosen = records[10 * n :][: 20 if f"g{n}" == TOO_SMALL else PROTEINS]
             (self.context.project / "config" / f"g{n}.faa").write_text("".join(chosen))
         (self.folder / "tmp").mkdir(exist_ok=True)
         self.stages: list[Stage] = all_stages()
+        quickstages.declare(self.stages, self.folder / "stages.json")
 
     @property
     def root(self) -> Path:
@@ -102,7 +109,7 @@ class Campaign:
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             # Before the environment's own folder, where `gemforest run` would find the real DIAMOND after this one.
             "PATH": os.pathsep.join([str(STANDINS), str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "GEMFOREST_QUICK_STAGES": "1",
+            quickstages.VARIABLE: str(self.folder / "stages.json"),
             "GEMFOREST_KNOWN_HITS": str(self.hits),
             "GEMFOREST_CAMPAIGN": self.mark,
             "TMPDIR": str(self.folder / "tmp"),
@@ -233,7 +240,7 @@ class Campaign:
     def places(self) -> Iterator[tuple[str, str, Stage]]:
         for n in range(GENOMES):
             for stage in self.stages:
-                yield f"{n // SHARD_SIZE:04d}", f"g{n}", stage
+                yield f"{n // self.shard_size:04d}", f"g{n}", stage
 
     # Promises
 
@@ -343,19 +350,27 @@ def _content(path: Path) -> Any:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# Faults. Each strikes, lets the user act, and returns the files that were whole and must not have been made again,
-# and whether the repair has to look at every byte.
+# Faults
 
 
 @dataclass(frozen=True)
 class Struck:
+    """What was done, in words.
+
+    Attributes
+    ----------
+    inside
+        A file that was damaged inside, so that the repair has to look at every byte.
+    settle
+        Afterwards a further run must find nothing to do.
+    """
+
     what: str
-    finished: dict[Path, tuple[int, int]]
-    deep: bool = False
+    inside: Path | None = None
     settle: bool = False
 
 
-Fault = Callable[[Campaign, "Picture"], Struck]
+Fault = Callable[[Campaign], Struck]
 
 
 def genome_files(campaign: Campaign) -> list[Path]:
@@ -373,19 +388,15 @@ def any_output(campaign: Campaign) -> Path:
         [root / "atlas" / "atlas.duckdb", root / "report" / "index.html"],
         [path for path in sorted((root / "plan").rglob("*")) if path.is_file()],
     ]
-    return campaign.rng.choice(campaign.rng.choice([kind for kind in kinds if kind]))
+    whole = [[path for path in kind if path.is_file() and path.stat().st_size] for kind in kinds]
+    return campaign.rng.choice(campaign.rng.choice([kind for kind in whole if kind]))
 
 
-def at_rest(name: str, harm: Callable[[Campaign, Path], None], deep: bool = False) -> Fault:
-    def strike(campaign: Campaign, reference: Picture) -> Struck:
+def at_rest(name: str, harm: Callable[[Campaign, Path], None], inside: bool = False) -> Fault:
+    def strike(campaign: Campaign) -> Struck:
         target = any_output(campaign)
         harm(campaign, target)
-        finished = campaign.finished(reference)
-        owner = target.name.split(".")[0]
-        if deep:
-            # Damage inside a file is not seen by a look at its footer: whatever the genome left there may go.
-            finished = {path: seen for path, seen in finished.items() if path.name.split(".")[0] != owner}
-        return Struck(f"{name} {target.relative_to(campaign.root)}", finished, deep)
+        return Struck(f"{name} {target.relative_to(campaign.root)}", target if inside else None)
 
     return strike
 
@@ -416,21 +427,23 @@ def make_directory(_campaign: Campaign, path: Path) -> None:
 def make_work(campaign: Campaign) -> str:
     """Take some genomes' results away from a stage on, so that the next run has something to do."""
     rng = campaign.rng
-    shard = rng.randrange((GENOMES - 1) // SHARD_SIZE + 1)
-    members = [n for n in range(GENOMES) if n // SHARD_SIZE == shard]
+    shard = rng.randrange((GENOMES - 1) // campaign.shard_size + 1)
+    members = [n for n in range(GENOMES) if n // campaign.shard_size == shard]
     genomes = rng.sample(members, rng.randint(1, len(members)))
     first = rng.randrange(len(campaign.stages))
     for shard, genome_id, stage in campaign.places():
         if int(genome_id[1:]) in genomes and campaign.stages.index(stage) >= first:
             for path in campaign.files_of(shard, genome_id, stage):
-                path.unlink(missing_ok=True)
+                # An earlier fault may have put a folder here.
+                with contextlib.suppress(IsADirectoryError):
+                    path.unlink(missing_ok=True)
     return f"(at work from {campaign.stages[first].name} on, genomes {sorted(genomes)})"
 
 
 def at_work(name: str, strike: Callable[[Campaign, subprocess.Popen[str]], str], settle: bool = False) -> Fault:
     """A fault while a run works; what was finished is looked at when all is quiet again."""
 
-    def whole(campaign: Campaign, reference: Picture) -> Struck:
+    def whole(campaign: Campaign) -> Struck:
         work = make_work(campaign)
         process = campaign.start("run", "--cores", CORES)
         try:
@@ -440,7 +453,7 @@ def at_work(name: str, strike: Callable[[Campaign, subprocess.Popen[str]], str],
                 if process.poll() is None:
                     campaign.ended(process)
         campaign.wait_for_snakemake()
-        return Struck(f"{name}: {what} {work}", campaign.finished(reference), settle=settle)
+        return Struck(f"{name}: {what} {work}", settle=settle)
 
     return whole
 
@@ -555,7 +568,7 @@ def read_only(campaign: Campaign, process: subprocess.Popen[str]) -> str:
     return f"{folder.relative_to(campaign.root)} read-only, run ended with {code}"
 
 
-def clock_jump(campaign: Campaign, reference: Picture) -> Struck:
+def clock_jump(campaign: Campaign) -> Struck:
     """Times of some files lie hours or years off, in one direction or in both."""
     rng = campaign.rng
     candidates = [path for path in sorted(campaign.root.rglob("*")) if path.is_file()]
@@ -565,12 +578,10 @@ def clock_jump(campaign: Campaign, reference: Picture) -> Struck:
     for path in chosen:
         moment = time.time() + rng.choice(direction) * rng.choice([3600, 86400 * 30, 86400 * 3650])
         os.utime(path, (moment, moment))
-    return Struck(
-        f"clock jump of {len(chosen)} files, directions {direction}", campaign.finished(reference), settle=True
-    )
+    return Struck(f"clock jump of {len(chosen)} files, directions {direction}", settle=True)
 
 
-def source_away(campaign: Campaign, reference: Picture) -> Struck:
+def source_away(campaign: Campaign) -> Struck:
     """A genome's file cannot be read for a while: the run says so, and later goes on with it."""
     genome = f"g{campaign.rng.randrange(GENOMES)}"
     path = campaign.context.project / "config" / f"{genome}.faa"
@@ -585,15 +596,17 @@ def source_away(campaign: Campaign, reference: Picture) -> Struck:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     if code != 0:
         raise Violation(f"an unreadable source ended the run with {code}:\n{told}\n{campaign.log()}")
-    return Struck(f"source of {genome} away", campaign.finished(reference))
+    return Struck(f"source of {genome} away")
 
 
-FAULTS: dict[str, Fault] = {
+AT_REST: dict[str, Fault] = {
     "delete": at_rest("delete", delete),
     "truncate": at_rest("truncate", truncate),
-    "flip": at_rest("flip", flip, deep=True),
+    "flip": at_rest("flip", flip, inside=True),
     "directory": at_rest("directory in place of", make_directory),
     "clock": clock_jump,
+}
+AT_WORK: dict[str, Fault] = {
     "source": source_away,
     "worker": at_work("kill worker", kill("worker")),
     "job": at_work("kill job", kill("job")),
@@ -605,41 +618,46 @@ FAULTS: dict[str, Fault] = {
     "disk": at_work("disk full", fill_disk),
     "read_only": at_work("read-only", read_only),
 }
+FAULTS = AT_REST | AT_WORK
 
 
-def one_fault(campaign: Campaign, reference: Picture, name: str) -> str:
-    """Strike once and keep the promises; what was done, in words."""
-    struck = FAULTS[name](campaign, reference)
+def one_round(campaign: Campaign, reference: Picture, names: Sequence[str]) -> list[str]:
+    """Strike with some faults, each upon what the one before left, and keep the promises; what struck, in words.
+
+    Files are harmed first; a fault at work then hits the run that mends them.
+    """
+    struck: list[Struck] = []
     try:
-        told = campaign.recover(struck.deep)
-        campaign.verify(reference, struck.finished, told)
-        if struck.settle or campaign.rng.random() < 0.15:
+        for name in sorted(names, key=lambda name: name in AT_WORK):
+            with contextlib.suppress(Missed):
+                struck.append(FAULTS[name](campaign))
+        finished = campaign.finished(reference)
+        for harmed in (one.inside for one in struck if one.inside):
+            # Damage inside a file is not seen by a look at its footer: whatever the genome left there may go.
+            owner = harmed.name.split(".")[0]
+            finished = {path: seen for path, seen in finished.items() if path.name.split(".")[0] != owner}
+        told = campaign.recover(deep=any(one.inside for one in struck))
+        campaign.verify(reference, finished, told)
+        if any(one.settle for one in struck) or campaign.rng.random() < 0.15:
             campaign.verify_settled()
     except Violation as error:
-        raise Violation(f"{struck.what}: {error}") from None
-    return struck.what
+        raise Violation(f"{'; '.join(one.what for one in struck)} ({', '.join(names)}): {error}") from None
+    return [one.what for one in struck]
 
 
 def known_hits(folder: Path) -> Path:
-    """The hits of the campaign's proteins, found once by the real DIAMOND with the options of both searches."""
-    from gemforest.homology import COLUMNS, DEEP_PERCENT, diamond
-    from gemforest.homology import database as carveme_database
-    from gemforest.sequences import fasta_genes, normalise
-
+    """Hits of the campaign's proteins, found once by the real DIAMOND with the options of the deeper search."""
     records = [">" + record for record in PROTEOME.read_text().split(">")[1:]][: 10 * GENOMES + PROTEINS]
     sequences = sorted({normalise(gene.protein).decode() for gene in fasta_genes("".join(records).encode())})
     fasta, out = folder / "all.faa", folder / "hits.tsv"
     fasta.write_text("".join(f">{n}\n{sequence}\n" for n, sequence in enumerate(sequences)))
-    hits: dict[str, dict[str, list[str]]] = {}
-    for top in (10, DEEP_PERCENT):
-        command = [diamond(), "blastp", "--db", str(carveme_database()), "--query", str(fasta), "--out", str(out)]
-        command += ["--more-sensitive", "--top", str(top), "--index-chunks", "1", "--threads", "2", "--quiet"]
-        subprocess.run([*command, "--outfmt", "6", *(name for name, _ in COLUMNS)], check=True)
-        by_sequence: dict[str, list[str]] = {sequence: [] for sequence in sequences}
-        for line in out.read_text().splitlines():
-            query, _, rest = line.partition("\t")
-            by_sequence[sequences[int(query)]].append(rest)
-        hits[f"--top {float(top)}"] = by_sequence
+    command = [diamond(), "blastp", "--db", str(database()), "--query", str(fasta), "--out", str(out)]
+    command += ["--more-sensitive", "--top", str(DEEP_PERCENT), "--index-chunks", "1", "--threads", "2", "--quiet"]
+    subprocess.run([*command, "--outfmt", "6", *(name for name, _ in COLUMNS)], check=True)
+    hits: dict[str, list[str]] = {sequence: [] for sequence in sequences}
+    for line in out.read_text().splitlines():
+        query, _, rest = line.partition("\t")
+        hits[sequences[int(query)]].append(rest)
     said = subprocess.run([diamond(), "version"], capture_output=True, text=True, check=True).stdout
     path = folder / "known_hits.json"
     path.write_text(json.dumps({"version": said.split()[-1], "hits": hits}))

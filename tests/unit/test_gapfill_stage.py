@@ -20,7 +20,7 @@ from gemforest.errors import GenomeError
 from gemforest.gapfill import reach as reach_module
 from gemforest.gapfill.costs import Evidence, Prices, addition_costs, addition_problem, uphill
 from gemforest.gapfill.filling import cheapest_fill
-from gemforest.gapfill.guards import carbon_sources, uptake_route
+from gemforest.gapfill.guards import carbon_sources, oxidases, oxygen_consumption, uptake_route
 from gemforest.gapfill.reach import universe_reach
 from gemforest.ledger import Reason
 from gemforest.models import Network, write_sbml
@@ -45,7 +45,8 @@ WORLD: dict[str, Equation] = {
     "EAT": ("thm_c -> pyr_c", 0, 1000),
     "FERM": ("pyr_c -> x_c", 0, 1000),
     "BURN": ("pyr_c + o2_c -> x_c", 0, 1000),
-    "CYTBD": ("2 q8h2_c + o2_c -> 2 q8_c", 0, 1000),
+    "CYTBD": ("2 q8h2_c + o2_c -> 2 q8_c + 2 h2o_c", 0, 1000),
+    "H2Ot": ("h2o_c -> ", 0, 1000),
     "QRED": ("q8_c -> q8h2_c", -1000, 1000),
     "ATPM": ("x_c -> ", 0, 1000),
     "Growth": ("x_c -> ", 0, 1000),
@@ -55,6 +56,7 @@ MEDIA = "medium\tcompound\tmax_uptake\tsource\n" + "".join(
     for medium, compounds in {
         "sugar": {"glc__D": "10", "thm": "10", "o2": "20"},
         "acid": {"ac": "10", "o2": "20"},
+        "sugar and potash": {"glc__D": "10", "k": "1"},
         "M9": dict.fromkeys(("h", "h2o", "nh4", "pi", "k"), "1000") | {"glc__D": "10", "o2": "20"},
         "nothing": {"o2": "20", "thm": "0.1"},
     }.items()
@@ -141,6 +143,15 @@ def test_growth_on_vitamins_alone_does_not_count(tmp_path: Path) -> None:
     assert set(additions(fill(tmp_path, WORLD, ["GLCt", "GLC", "EAT"], "sugar"))) == {"GLCt", "GLC"}
 
 
+def test_growth_that_something_else_than_carbon_limits_is_flagged(tmp_path: Path) -> None:
+    world = WORLD | {"EX_k_e": ("k_e -> ", -1000, 1000), "Growth": ("x_c + 10 k_e -> ", 0, 1000)}
+    row = only(fill(tmp_path, world, [], "sugar and potash"), "fills")
+    assert row["growth_per_h"] == row["growth_half_carbon_per_h"] == pytest.approx(0.1)
+    assert row["growth_without_carbon_per_h"] == 0.0
+    assert row["flags"] == ["not_limited_by_carbon"]
+    assert only(fill(tmp_path, WORLD, [], "sugar and potash"), "fills")["flags"] == []
+
+
 def test_a_medium_without_a_carbon_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GenomeError) as told:
         fill(tmp_path, WORLD, ["GLC", "EAT"], "nothing")
@@ -154,6 +165,21 @@ def test_a_genome_without_an_oxidase_is_not_rescued_with_oxygen(tmp_path: Path) 
         fill(tmp_path / "a", world, ["BURN"], "sugar")
     assert set(additions(fill(tmp_path / "b", world, ["BURN"], "sugar", oxygen="allow"))) == {"BURN"}
     assert set(additions(fill(tmp_path / "c", world, ["BURN"], "sugar", {"CYTBD": 1.0}))) == {"BURN"}
+
+
+def test_oxidases_are_known_by_what_they_do() -> None:
+    network = toy_network(
+        {
+            "CYTB_B3": ("2 mql7_c + o2_c -> 2 mqn7_c + 2 h2o_c", 0, 1000),
+            "CYTCAA3pp": ("4 focytc_c + o2_c -> 4 ficytc_c + 2 h2o_c", 0, 1000),
+            "makes_superoxide": ("q8h2_c + 2 o2_c -> q8_c + 2 o2s_c", 0, 1000),
+            "oxygenase": ("a_c + o2_c -> b_c + h2o_c", 0, 1000),
+            "O2tpp": ("o2_p -> o2_c", -1000, 1000),
+        }
+    )
+    assert oxidases(network) == {"CYTB_B3", "CYTCAA3pp"}
+    users = dict(oxygen_consumption(network))
+    assert users == dict.fromkeys(("CYTB_B3", "CYTCAA3pp", "makes_superoxide", "oxygenase"), 1)
 
 
 def test_what_the_whole_universe_cannot_do_is_told_with_what_would_mend_it(tmp_path: Path) -> None:

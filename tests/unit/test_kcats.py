@@ -11,7 +11,7 @@ from gemforest.errors import InputError
 from gemforest.kinetics.costs import Enzymes, find_enzymes
 from gemforest.kinetics.predictor import Prediction
 from gemforest.kinetics.readers import Entry, Measurement, read_kcats, read_measurements
-from gemforest.kinetics.sources import Genome, Kcats, Knowledge, find_kcats
+from gemforest.kinetics.sources import Genome, Kcats, Knowledge, find_kcats, skeleton
 from gemforest.models import Network
 from gemforest.sequences import normalise, seq_key
 
@@ -276,3 +276,31 @@ def test_values_for_several_substrates_are_averaged_and_those_of_others_left_out
     kcats = find_kcats(network(), enzymes(), GENOME, Knowledge(entries=entries))
     assert of(kcats, "R1", "ab") == (1.0, "user")
     assert of(kcats, "R1", "ab", forward=False)[1] == "global"
+
+
+def test_a_structure_is_its_metabolite_whatever_its_charge_and_stereo() -> None:
+    glucose = "OC[C@H]1OC(O)[C@H](O)[C@@H](O)[C@@H]1O"
+    entries = [
+        Entry(2.0, 0.3, "t", protein=GENOME.keys["a"], smiles=glucose),
+        Entry(9.0, 0.3, "t", protein=GENOME.keys["a"], smiles="CC(=O)[O-]"),
+        Entry(1.0, 0.3, "t", protein=seq_key(b"another genome's"), smiles=glucose),
+    ]
+    known = Knowledge(
+        entries=entries, structures={"glc__D": "OCC1OC(O)C(O)C(O)C1O", "g6p": "OP(O)(=O)OCC1OC(O)C(O)C1O"}
+    )
+    kcats = find_kcats(network(), enzymes(), GENOME, known)
+    assert of(kcats, "R1", "ab") == (2.0, "user")
+    assert of(kcats, "R1", "ab", forward=False)[1] == "global"
+    assert kcats.unused == 1  # acetate is no substrate of R1; the third line is for no protein here
+    assert skeleton("CC(=O)[O-]") == skeleton("CC(=O)O") == skeleton("InChI=1S/C2H4O2/c1-2(3)4/h1H3,(H,3,4)") != ""
+    assert skeleton("C00031") == ""
+
+
+def test_predictions_of_others_are_drawn_toward_their_class_and_stated_values_are_not() -> None:
+    entries = [Entry(3.0, 1.0, "tool", gene="c", predicted=True), Entry(3.0, 1.0, "assay", gene="d")]
+    known = Knowledge(entries=entries, classes={"5.3.1.9": (1.0, 1.0, 50)})
+    kcats = find_kcats(network(), enzymes(), GENOME, known)
+    assert of(kcats, "R2", "c") == (2.0, "user")  # equal variances: half-way
+    assert of(kcats, "R2", "d") == (3.0, "user")
+    drawn = next(e for e, source in enumerate(kcats.source) if "shrunk to the mean of EC 5.3.1.9" in source)
+    assert kcats.sd[drawn] == pytest.approx(math.sqrt(0.5))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 
 from gemforest import sizing
 from gemforest.config import WORKFLOW
+from gemforest.dag import Dag
 from gemforest.sizing import Load
+from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES
 
 MEASURED = json.loads((WORKFLOW.parent / "resources" / "job_costs.json").read_text())["stages"]
@@ -77,3 +81,36 @@ def test_a_shard_is_read_from_its_rows_and_unknown_sizes_count_as_ordinary_genom
     load = sizing.load_of(rows)
     assert load.genomes == 3
     assert load.megaresidues == pytest.approx(0.83 + 2 * sizing.MEAN_MEGARESIDUES)
+
+
+@dataclass(frozen=True)
+class Snakemake:
+    is_main_process: bool = True
+    dryrun: bool = False
+
+
+@dataclass(frozen=True)
+class Wildcards:
+    shard: str
+
+
+def test_rules_ask_by_the_files_of_their_shard_and_more_with_each_attempt(project: Callable[..., Context]) -> None:
+    context = project("genome_id\tsource\na\ta.faa\nb\tb.faa\n", shard_size=1)
+    (context.project / "config" / "a.faa").write_bytes(b"M" * 10_000)
+    (context.project / "config" / "b.faa").write_bytes(b"M" * 90_000_000)
+    forest = Dag({"shard_size": 1}, Snakemake(), context.project)
+    memory, minutes = forest.memory_mb("homology"), forest.minutes("homology")
+    assert callable(memory)
+    assert callable(minutes)
+    small, large = Wildcards("0000"), Wildcards("0001")
+    assert memory(small, threads=1, attempt=1) < memory(large, threads=1, attempt=1)
+    assert minutes(small, threads=1, attempt=1) < minutes(large, threads=1, attempt=1)
+    assert memory(large, threads=1, attempt=3) == 3 * memory(large, threads=1, attempt=1)
+
+
+def test_a_dry_run_asks_for_a_full_shard(project: Callable[..., Context]) -> None:
+    context = project("genome_id\tsource\na\ta.faa\n")
+    real, dry = (Dag({}, Snakemake(dryrun=dryrun), context.project) for dryrun in (False, True))
+    unknown = real.memory_mb("draft")
+    assert callable(unknown)
+    assert dry.memory_mb("draft") == unknown(Wildcards("0000"), threads=1, attempt=1)

@@ -1,6 +1,6 @@
 rule draft:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("draft"),
     output:
         f"{forest.root}/ledger/draft/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule draft:
         runtime=forest.minutes("draft"),
     params:
         settings=forest.settings("draft"),
+        rows=forest.row_facts("draft"),
         config=forest.config_path,
     shell:
         "gemforest draft --shard {wildcards.shard} --cores {threads} --config {params.config}"

@@ -1,6 +1,6 @@
 rule embed:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("embed"),
     output:
         f"{forest.root}/ledger/embed/shard={{shard}}.parquet",
@@ -17,6 +17,7 @@ rule embed:
         gpu=forest.gpus,
     params:
         settings=forest.settings("embed"),
+        rows=forest.row_facts("embed"),
         config=forest.config_path,
     shell:
         "gemforest embed --shard {wildcards.shard} --cores {threads} --config {params.config}"

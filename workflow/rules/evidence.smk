@@ -1,6 +1,6 @@
 rule evidence:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("evidence"),
     output:
         f"{forest.root}/ledger/evidence/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule evidence:
         runtime=forest.minutes("evidence"),
     params:
         settings=forest.settings("evidence"),
+        rows=forest.row_facts("evidence"),
         config=forest.config_path,
     shell:
         "gemforest evidence --shard {wildcards.shard} --cores {threads} --config {params.config}"

@@ -1,6 +1,6 @@
 rule fetch:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
     output:
         f"{forest.root}/ledger/fetch/shard={{shard}}.parquet",
     log:
@@ -14,6 +14,7 @@ rule fetch:
         ncbi=forest.ncbi,
     params:
         settings=forest.settings("fetch"),
+        rows=forest.row_facts("fetch"),
         config=forest.config_path,
     shell:
         "gemforest fetch --shard {wildcards.shard} --cores {threads} --config {params.config}"

@@ -1,6 +1,6 @@
 rule gapfill:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("gapfill"),
     output:
         f"{forest.root}/ledger/gapfill/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule gapfill:
         runtime=forest.minutes("gapfill"),
     params:
         settings=forest.settings("gapfill"),
+        rows=forest.row_facts("gapfill"),
         config=forest.config_path,
     shell:
         "gemforest gapfill --shard {wildcards.shard} --cores {threads} --config {params.config}"

@@ -1,6 +1,6 @@
 rule genes:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("genes"),
     output:
         f"{forest.root}/ledger/genes/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule genes:
         runtime=forest.minutes("genes"),
     params:
         settings=forest.settings("genes"),
+        rows=forest.row_facts("genes"),
         config=forest.config_path,
     shell:
         "gemforest genes --shard {wildcards.shard} --cores {threads} --config {params.config}"

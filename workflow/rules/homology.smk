@@ -1,6 +1,6 @@
 rule homology:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("homology"),
     output:
         f"{forest.root}/ledger/homology/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule homology:
         runtime=forest.minutes("homology"),
     params:
         settings=forest.settings("homology"),
+        rows=forest.row_facts("homology"),
         config=forest.config_path,
     shell:
         "gemforest homology --shard {wildcards.shard} --cores {threads} --config {params.config}"

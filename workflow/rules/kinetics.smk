@@ -1,6 +1,6 @@
 rule kinetics:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("kinetics"),
     output:
         f"{forest.root}/ledger/kinetics/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule kinetics:
         runtime=forest.minutes("kinetics"),
     params:
         settings=forest.settings("kinetics"),
+        rows=forest.row_facts("kinetics"),
         config=forest.config_path,
     shell:
         "gemforest kinetics --shard {wildcards.shard} --cores {threads} --config {params.config}"

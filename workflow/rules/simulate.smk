@@ -1,6 +1,6 @@
 rule simulate:
     input:
-        rows=forest.rows,
+        rows=ancient(forest.rows),
         ledgers=forest.ledgers("simulate"),
     output:
         f"{forest.root}/ledger/simulate/shard={{shard}}.parquet",
@@ -14,6 +14,7 @@ rule simulate:
         runtime=forest.minutes("simulate"),
     params:
         settings=forest.settings("simulate"),
+        rows=forest.row_facts("simulate"),
         config=forest.config_path,
     shell:
         "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config}"

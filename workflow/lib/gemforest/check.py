@@ -25,7 +25,7 @@ from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shards
 from gemforest.stage import Context, Stage
 from gemforest.stages import STAGE_NAMES, all_stages
-from gemforest.store import Store, file_sha256, is_sealed, read_metadata, sweep_temporaries
+from gemforest.store import Store, is_sealed, sweep_temporaries
 from gemforest.views import LEDGER_TABLE
 
 # A source can vanish between the stage that brings it here and the one that reads it: caches are emptied.
@@ -106,11 +106,12 @@ def retry(context: Context, reason: str | None = None, stage_name: str | None = 
 
 
 def _gap(stage: Stage, context: Context, shard: str) -> Iterator[Damage]:
-    """A ledger that is missing although a later one is there: Snakemake alone would never make it again."""
-    later = STAGE_NAMES[STAGE_NAMES.index(stage.name) + 1 :]
+    """A ledger that is missing although what comes later is there: Snakemake alone would never make it again."""
     if context.store.ledger_path(stage.name, shard).exists():
         return
-    if any(context.store.ledger_path(name, shard).exists() for name in later):
+    later = [context.store.ledger_path(name, shard) for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) + 1 :]]
+    later += [context.store.atlas_path(LEDGER_TABLE, shard), *(context.store.root / end for end in ENDS)]
+    if any(path.exists() for path in later):
         yield Damage(stage.name, shard, "", "the ledger is missing")
 
 
@@ -145,15 +146,14 @@ def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator
 
 
 def _deep_damage(stage: Stage, context: Context, shard: str, genome_id: str) -> str:
-    main = context.store.table_path(stage.main_table, shard, genome_id)
-    if not is_sealed(main):
-        return f"{main.name} is not the file that was written"
-    metadata = read_metadata(main)
+    store = context.store
+    main = store.table_path(stage.main_table, shard, genome_id)
+    if what := store.damage(str(main.relative_to(store.root))):
+        return what
+    metadata = store.metadata(stage.main_table, shard, genome_id)
     assert metadata is not None
-    for name, (_size, sha256) in json.loads(metadata["files"]).items():
-        if file_sha256(context.store.root / name) != sha256:
-            return f"{name} is not the file that was written"
-    return ""
+    others = json.loads(metadata["files"]).items()
+    return next((what for name, (_size, sha256) in others if (what := store.damage(name, sha256))), "")
 
 
 def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> None:
@@ -168,6 +168,8 @@ def _forget(context: Context, stage: Stage, shard: str, genomes: list[str]) -> N
         paths.append(context.store.inflight_path(stage.name, shard, genome_id))
         for path in paths:
             _remove(path)
+    for table in stage.writes:
+        context.store.forget(table, shard, genomes)
     for name in STAGE_NAMES[STAGE_NAMES.index(stage.name) :]:
         _remove(context.store.ledger_path(name, shard))
     _remove(context.store.atlas_path(LEDGER_TABLE, shard))
@@ -190,6 +192,8 @@ def _remove(path: Path) -> None:
 def _check_atlas(store: Store, shard: str, deep: bool, repair: bool) -> list[Damage]:
     """The atlas parts of a shard against what its ledger says was written."""
     tables = damaged_parts(store, shard, deep)
+    if not store.atlas_path(LEDGER_TABLE, shard).exists() and any((store.root / end).exists() for end in ENDS):
+        tables = [LEDGER_TABLE]
     if tables and repair:
         for table in {*tables, LEDGER_TABLE}:
             _remove(store.atlas_path(table, shard))
@@ -200,12 +204,15 @@ def _check_atlas(store: Store, shard: str, deep: bool, repair: bool) -> list[Dam
 def _check_ends(store: Store, deep: bool, repair: bool) -> list[Damage]:
     """What is made once for all shards: whole, or cut short."""
     damages = []
-    for name, whole in ENDS.items():
+    for number, (name, whole) in enumerate(ENDS.items()):
         path = store.root / name
-        if path.exists() and not (path.is_file() and whole(path, deep)):
-            damages.append(Damage(name.split("/")[0], "", "", f"{name} is cut short or damaged"))
+        later = [store.root / end for end in list(ENDS)[number + 1 :]]
+        missing = not path.exists() and any(end.exists() for end in later)
+        if missing or (path.exists() and not (path.is_file() and whole(path, deep))):
+            damages.append(Damage(name.split("/")[0], "", "", f"{name} is missing, cut short or damaged"))
             if repair:
-                _remove(path)
+                for end in (path, *later):
+                    _remove(end)
     return damages
 
 

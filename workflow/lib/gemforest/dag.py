@@ -2,7 +2,11 @@
 
 Parsing reads `plan.json` and the sheet; where the plan is stale the main process alone plans again. The new plan is
 written when Snakemake first asks for a job's input, and not at all in a dry run: there the plan stays in memory, and
-a shard whose rows would change has no rows file yet.
+a new shard has no rows file yet.
+
+What wakes a job is told to Snakemake as parameters, stage by stage: `settings` (version, config keys, resources, tools)
+and `row_facts` (the columns of the sheet that the stage reads). So a changed medium wakes the gap-filling and what
+follows, and not the search. Inside a woken job the stage keys say which genomes are made again.
 """
 
 from __future__ import annotations
@@ -12,15 +16,17 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from gemforest import sizing
 from gemforest.config import Config, complete, to_text
-from gemforest.plan import Plan, is_current, make_plan, plan_folder, read_shards, rows_path, write_plan
+from gemforest.errors import GemforestError
+from gemforest.plan import ROW_FIELDS, Plan, is_current, make_plan, plan_folder, read_shards, rows_path, write_plan
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
-from gemforest.store import Store, holds, write_text
+from gemforest.store import Store, digest, holds, write_text
 
 # Figures of the report, by name (`figures.PLOTS`), as `snakemake --report` labels them.
 FIGURES = {
@@ -35,6 +41,9 @@ FIGURES = {
 # A source, second column of a rows file, that is not on this machine.
 FROM_AFAR = re.compile(r"^[^\t]+\t(?:GC[AF]_|https?://)", re.MULTILINE)
 
+
+# Columns that say where a genome comes from, and its file's size and time: what the first stage goes by.
+SOURCE_FIELDS = ("checksum", "fingerprint")
 
 FULL_SHARD = "a full one"
 
@@ -63,6 +72,7 @@ class Dag:
         self._new_plan: Plan | None = None
         self._stale: set[str] = set()
         self._loads: dict[str, sizing.Load] = {}
+        self._answers: dict[tuple[str, ...], dict[str, str]] = {}
         if workflow.is_main_process:
             # A DAG of thousands of jobs is all long-lived objects: looking through them again and again for garbage
             # takes a tenth of the time.
@@ -81,11 +91,43 @@ class Dag:
         return f"{self.root}/plan/config.json"
 
     def rows(self, wildcards: Any) -> list[str]:
-        """Input function: the rows file of a shard."""
+        """Input function: the rows file of a shard. Rules call it ancient, for its time says too little."""
         self._publish()
-        if wildcards.shard in self._stale:
-            return []
-        return [str(rows_path(Path(self.root), wildcards.shard))]
+        path = rows_path(Path(self.root), wildcards.shard)
+        return [str(path)] if wildcards.shard not in self._stale or path.exists() else []
+
+    def row_facts(self, name: str) -> Callable[..., str]:
+        """Param function: digest of what a stage reads of its shard's rows, and of what these refer to."""
+
+        def facts(wildcards: Any) -> str:
+            found = stage(name)
+            fields = ["genome_id", *found.row_fields, *([] if found.upstream else SOURCE_FIELDS)]
+            columns = [ROW_FIELDS.index(field) for field in fields]
+            # Cells hold neither tabs nor line breaks, so a row need not be parsed to be told from another.
+            rows = [line.split("\t") for line in self._rows_text(wildcards.shard).splitlines()[1:]]
+            read = [[row[column] for column in columns] for row in rows]
+            refers = {} if not found.upstream else self._referred(name, {tuple(cells[1:]) for cells in read})
+            return digest([read, refers])[:16]
+
+        return facts
+
+    def _referred(self, name: str, rows: set[tuple[str, ...]]) -> dict[str, dict[str, str]]:
+        """Digests of media, universes and the like that a stage's columns of the sheet name."""
+        found = stage(name)
+        answers = {}
+        for cells in sorted(rows):
+            row = dict(zip(found.row_fields, cells, strict=True))
+            answers["\t".join(cells)] = self._once((name, *cells), partial(found.row_resources, self.context, row))
+        return answers
+
+    def _once(self, what: tuple[str, ...], ask: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """The answer of a stage, asked once; what cannot be told here, such as a program's version, is left out."""
+        if what not in self._answers:
+            try:
+                self._answers[what] = ask()
+            except (GemforestError, OSError, ValueError, LookupError):
+                self._answers[what] = {}
+        return self._answers[what]
 
     def ncbi(self, wildcards: Any) -> int:
         """Units of the resource `ncbi` that a shard's fetch takes: none where all its genomes lie on this machine."""
@@ -128,9 +170,18 @@ class Dag:
         return [f"{self.root}/ledger/{name}/shard={{shard}}.parquet" for name in STAGE_NAMES]
 
     def settings(self, name: str) -> str:
-        """A stage's parameters and version as text, so that Snakemake reruns on a change."""
+        """A stage's version, parameters, resources and tools as text, so that Snakemake reruns on a change."""
         found = stage(name)
-        return json.dumps({"version": found.version, **found.settings(self.config)}, sort_keys=True)
+        # Weights of the hub are fetched by the job that needs them, never by looking what there is to do.
+        encoder = str(self.config["embed"]["encoder"])
+        here = name != "embed" or encoder.endswith(".pt") or encoder == "small"
+        facts = {
+            "version": found.version,
+            **found.settings(self.config),
+            "resources": self._once((name, "resources"), partial(found.resources, self.context)) if here else {},
+            "tools": self._once((name, "tools"), partial(found.versions, self.context)),
+        }
+        return json.dumps(facts, sort_keys=True)
 
     def atlas_parts(self) -> list[str]:
         """The tracked part of the atlas of every shard."""

@@ -144,7 +144,7 @@ def _lacking_universe(context: Context, shard: str, genome_id: str, reaction: st
 
 def rows_of(context: Context, table: str, shard: str, genome_id: str) -> pa.Table | None:
     """A genome's rows of a table; None where its stage has not written them."""
-    if table not in TABLES or not context.store.table_path(table, shard, genome_id).exists():
+    if table not in TABLES or not context.store.has(table, shard, genome_id):
         return None
     return context.store.read(table, shard, genome_id)
 

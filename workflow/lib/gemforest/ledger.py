@@ -179,7 +179,7 @@ def write_ledger(path: Path, rows: Iterable[LedgerRow]) -> None:
 
 def read_ledger(path: Path) -> list[LedgerRow]:
     """Rows of a shard's ledger."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         rows = file.read(use_threads=False).to_pylist()
     return [LedgerRow(**row | {"outcome": Outcome(row["outcome"]), "reason": Reason(row["reason"])}) for row in rows]
 

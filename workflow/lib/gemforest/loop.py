@@ -32,7 +32,6 @@ from gemforest.plan import read_shard
 from gemforest.stage import Context, KeyMaker, PoolCrashed, Products, Stage, Task
 from gemforest.store import (
     file_sha256,
-    read_metadata,
     sweep_temporaries,
     write_table,
     write_text,
@@ -84,6 +83,8 @@ class Shard:
                 self._run_pooled(tasks, progress)
             else:
                 self._run_isolated(tasks, progress)
+        if self.context.config["storage"] == "packed":
+            self.context.store.pack(self.stage.writes, self.shard)
         write_ledger(self.context.store.ledger_path(self.stage.name, self.shard), self.rows.values())
         progress.write(force=True)
 
@@ -346,17 +347,16 @@ def beside(stage: Stage, context: Context, shard: str, genome_id: str) -> Iterat
 def booked_row(stage: Stage, context: Context, shard: str, genome_id: str) -> LedgerRow | None:
     """The ledger row in a genome's main file; None where a file is missing, cut short or another genome's."""
     store = context.store
-    metadata = read_metadata(store.table_path(stage.main_table, shard, genome_id))
+    metadata = store.metadata(stage.main_table, shard, genome_id)
     if not metadata or "ledger" not in metadata:
         return None
     if tuple(metadata.get(name) for name in ("genome_id", "stage", "shard")) != (genome_id, stage.name, shard):
         return None
     try:
-        for name, (size, _sha256) in json.loads(metadata["files"]).items():
-            if (store.root / name).stat().st_size != size or not (store.root / name).is_file():
-                return None
+        if not all(store.holds(name, size) for name, (size, _sha256) in json.loads(metadata["files"]).items()):
+            return None
         return LedgerRow.from_json(metadata["ledger"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

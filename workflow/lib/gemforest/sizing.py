@@ -22,6 +22,8 @@ TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
 LONGEST_EXPECTED_S = 40 * 60
 CORES = (1, 2, 4, 8, 16)
 LEAST_MINUTES, LEAST_MB = 10, 1000
+# Snakemake itself, which starts the stage inside the job and waits for it.
+SNAKEMAKE_MB = 300
 # A genome whose size is not known before it is fetched: 4,000 proteins of 320 residues.
 MEAN_MEGARESIDUES = 1.28
 # Residues of protein per byte of a plain file, and bytes of a plain file per byte of a packed one, by the end of its
@@ -96,7 +98,7 @@ def cores(cost: Cost, load: Load) -> int:
 
 def memory_mb(cost: Cost, load: Load, cores: int, attempt: int) -> int:
     """MB that a job asks for at its n-th attempt, in steps of 100."""
-    return attempt * max(LEAST_MB, 100 * math.ceil(MEMORY_MARGIN * cost.peak_mb(load, cores) / 100))
+    return attempt * max(LEAST_MB, 100 * math.ceil((SNAKEMAKE_MB + MEMORY_MARGIN * cost.peak_mb(load, cores)) / 100))
 
 
 def minutes(cost: Cost, load: Load, cores: int, attempt: int, genome_limit_s: float) -> int:

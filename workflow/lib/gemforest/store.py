@@ -15,14 +15,16 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gemforest import packing
 from gemforest.tables import TABLES
 
 METADATA_PREFIX = "gemforest."
@@ -74,7 +76,10 @@ class Store:
             The file is not there or is damaged: the disk's trouble, not the genome's.
         """
         path = self.table_path(table, shard, genome_id)
+        member = self._packed(path)
         try:
+            if member:
+                return packing.read_member(path.parent, member, columns, checked=True)
             # A file is opened by itself, not as a dataset, so that `shard=` in its path adds no column.
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 return file.read(columns=columns, use_threads=False).replace_schema_metadata(None)
@@ -85,6 +90,114 @@ class Store:
             raise InfrastructureError(
                 f"{path} cannot be read ({error}); `gemforest check --deep --repair`, then run again"
             ) from error
+
+    def has(self, table: str, shard: str, genome_id: str) -> bool:
+        """Whether a genome has a file in a table, or a place in the shard's packed one."""
+        path = self.table_path(table, shard, genome_id)
+        return path.exists() or self._packed(path) is not None
+
+    def metadata(self, table: str, shard: str, genome_id: str) -> dict[str, str] | None:
+        """The `gemforest.` metadata of a genome's file; None where it is missing, cut short or not Parquet."""
+        path = self.table_path(table, shard, genome_id)
+        member = self._packed(path)
+        return member.metadata if member else read_metadata(path)
+
+    def holds(self, name: str, size: int) -> bool:
+        """Whether a file, by its name in the results folder, is there with that size, or was packed with it."""
+        path = self.root / name
+        if member := self._packed(path):
+            return member.size == size
+        try:
+            return path.is_file() and path.stat().st_size == size
+        except OSError:
+            return False
+
+    def damage(self, name: str, sha256: str = "") -> str:
+        """Read every byte of a file, or of the packed one that it is in: what is wrong, empty where nothing is.
+
+        Parameters
+        ----------
+        sha256
+            What its content must have; empty for a file that carries its own seal.
+        """
+        path = self.root / name
+        changed = f"{name} is not the file that was written"
+        if member := self._packed(path):
+            packed = packing.packed_path(path.parent)
+            status = packed.stat()
+            whole = _is_sealed_once(packed, status.st_mtime_ns, status.st_size)
+            return "" if whole and sha256 in ("", member.sha256) else changed
+        if not sha256:
+            return "" if is_sealed(path) else changed
+        try:
+            return "" if file_sha256(path) == sha256 else changed
+        except OSError as error:
+            return f"{name}: {error}"
+
+    def _packed(self, path: Path) -> packing.Member | None:
+        """A genome's place in the packed file of a folder; None where it has a file of its own, or no place."""
+        return None if path.exists() else packing.members(path.parent).get(path.stem)
+
+    def pack(self, tables: Sequence[str], shard: str) -> None:
+        """Gather the files that genomes of a shard left in a stage's tables (the main table first), and remove them.
+
+        Beside a genome's main file lie the files that its metadata names; what an earlier run packed and this one did
+        not write again is dropped. The main table comes last: a job that dies here finds the rest by it.
+        """
+        main, *beside = (self.table_path(table, shard, "any").parent for table in tables)
+        named: dict[str, set[str]] = {}
+        for path in _own_files(main):
+            if metadata := read_metadata(path):
+                named[path.stem] = set(json.loads(metadata["files"]))
+        for folder in beside:
+            gone = {g for g, names in named.items() if f"{folder.parent.name}/{folder.name}/{g}.parquet" not in names}
+            _pack(folder, named.keys() - gone, gone)
+        _pack(main, named.keys(), set())
+
+    def forget(self, table: str, shard: str, genomes: Iterable[str]) -> None:
+        """Remove genomes from a table, wherever they are in it."""
+        folder = self.table_path(table, shard, "any").parent
+        for genome_id in genomes:
+            self.table_path(table, shard, genome_id).unlink(missing_ok=True)
+        _pack(folder, set(), set(genomes))
+
+
+@lru_cache(maxsize=64)
+def _is_sealed_once(path: Path, _mtime_ns: int, _size: int) -> bool:
+    return is_sealed(path)
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """Files of single genomes in a shard's folder of a table."""
+    return sorted(path for path in folder.glob("*.parquet") if path != packing.packed_path(folder))
+
+
+def _pack(folder: Path, fresh: Collection[str], gone: Collection[str]) -> None:
+    """Put the own files of `fresh` genomes into the packed file of a folder, and take out those that are `gone`."""
+    own = [path for path in _own_files(folder) if path.stem in fresh]
+    before = packing.members(folder)
+    if not own and not before.keys() & gone:
+        return
+    leaving = {path.stem for path in own} | set(gone)
+    parts = {}
+    for genome_id, member in before.items():
+        # A genome whose rows are damaged is left out: then it is missing, and made again.
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+            if genome_id not in leaving:
+                parts[genome_id] = packing.read_member(folder, member, None, checked=True), member
+    for path in own:
+        with pq.ParquetFile(path) as file:
+            rows = file.read(use_threads=False).replace_schema_metadata(None)
+        member = packing.Member(0, 0, path.stat().st_size, file_sha256(path), read_metadata(path) or {})
+        parts[path.stem] = rows, member
+    if not parts:
+        packing.packed_path(folder).unlink(missing_ok=True)
+        return
+    with atomic(packing.packed_path(folder)) as temporary:
+        packing.write_packed(temporary, parts, TABLES[folder.parent.name].schema, sealable({}))
+        seal(temporary)
+    for path in own:
+        path.unlink()
 
 
 def digest(parts: Any) -> str:

@@ -210,7 +210,7 @@ def organisms_of(finished: Finished, compounds: Sequence[str]) -> dict[str, Orga
     found = {}
     for name, (shard, genome_id) in finished.reached.items():
         store, cache = finished.context.store, finished.context.cache
-        if not store.table_path("hits", shard, genome_id).exists():
+        if not store.has("hits", shard, genome_id):
             continue
         hits = store.read("hits", shard, genome_id)
         if not hits.num_rows:

@@ -44,10 +44,12 @@ from gemforest.tables import TABLES
 from gemforest.universe import Universe, load_universe, subnetwork, universe_sbml
 
 MOST_CANDIDATES = 5
+OXIDASE_SCORE = 0.5
+"""Normalised score of a terminal oxidase: 0.8 and more in 12 aerobes, 0.3 and less in clostridia and lactobacilli."""
 VITAMINS_PER_GROWTH = 0.02
 """Uptake of each vitamin while a fill is looked for, mmol gDW^-1 per growth aimed at: ten times what biomass holds."""
 _COUNTING_ROUNDS = 4
-_ENOUGH = 1.0 - 1e-6
+_ENOUGH, _UNLIMITED = 1.0 - 1e-6, 0.99
 
 Directions = tuple[tuple[str, int], ...]
 
@@ -153,7 +155,10 @@ class Draft:
     def respires(self) -> bool:
         """Whether any terminal oxidase has evidence: without one a genome is taken for one that shuns oxygen."""
         scores, probabilities = self.evidence.scores, self.evidence.probabilities
-        return any(scores.get(r, 0.0) > 0.0 or r in probabilities for r in oxidases(self.universe.network))
+        return any(
+            scores.get(r, 0.0) >= OXIDASE_SCORE or probabilities.get(r, 0.0) >= 0.5
+            for r in oxidases(self.universe.network)
+        )
 
 
 def read_draft(draft_reactions: pa.Table, drafts: pa.Table, reaction_scores: pa.Table, context: Context) -> Draft:
@@ -177,11 +182,16 @@ def read_draft(draft_reactions: pa.Table, drafts: pa.Table, reaction_scores: pa.
 
 def counted_growth(network: Network, uptakes: Mapping[str, float] | None, default: float) -> tuple[float, float]:
     """Growth on a medium, and on the same medium without its carbon sources: h^-1."""
-    with_food = exchange_bounds(network, uptakes, default)
-    sources = carbon_sources(network, uptakes)
-    without = with_bounds(network, with_food)
-    closed = {f"EX_{c}_e": (0.0, with_food[f"EX_{c}_e"][1]) for c in sources}
-    return _rate(without), _rate(with_bounds(without, closed))
+    return growth_at(network, uptakes, default, 1.0), growth_at(network, uptakes, default, 0.0)
+
+
+def growth_at(network: Network, uptakes: Mapping[str, float] | None, default: float, share: float) -> float:
+    """Growth on a medium with a share of its carbon sources: h^-1."""
+    bounds = exchange_bounds(network, uptakes, default)
+    for compound in carbon_sources(network, uptakes):
+        lower, upper = bounds[f"EX_{compound}_e"]
+        bounds[f"EX_{compound}_e"] = (lower * share, upper)
+    return _rate(with_bounds(network, bounds))
 
 
 def _rate(network: Network) -> float:
@@ -454,10 +464,13 @@ class Filling:
         rows = []
         for medium in names:
             rate, without = self.counted(network, medium)
+            half = growth_at(network, self.uptakes(medium), self.uptake, 0.5)
             flags = ["grows_without_carbon"] if without >= self.least else []
+            flags += ["not_limited_by_carbon"] if rate > 0.0 and half >= rate * _UNLIMITED else []
             flags += ["free_energy"] if free_after > 0.0 else []
             measured = {
                 "growth_per_h": rate,
+                "growth_half_carbon_per_h": half,
                 "growth_without_carbon_per_h": without,
                 "carbon_sources": list(carbon_sources(network, self.uptakes(medium)))[:20],
                 "free_atp_draft": None if np.isnan(free_before) else free_before,
@@ -504,7 +517,7 @@ def _resources(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=5,
+    version=6,
     reads=("draft_reactions", "drafts", "reaction_scores", "gene_reactions"),
     writes=("model_reactions", "gapfills", "fills"),
     parameters=(

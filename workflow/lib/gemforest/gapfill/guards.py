@@ -21,7 +21,7 @@ VITAMINS = frozenset(
 )
 INORGANIC_CARBON = frozenset({"co", "co2", "cyan", "cynt", "hco3", "tcynt"})
 _CARBON = re.compile(r"C(?![a-z])")
-_QUINOLS_AND_CYTOCHROMES = ("q8h2", "mql8", "2dmmql8", "focytc", "ficytc")
+_QUINOL_OR_CYTOCHROME = re.compile(r"(q\d+h2|(2dm)?mql\d+|focyt\w*)_\w")
 _FOOD = 1.0
 
 
@@ -47,12 +47,12 @@ def carbon_sources(network: Network, uptakes: Mapping[str, float] | None) -> tup
 
 
 def oxidases(network: Network) -> frozenset[str]:
-    """Reactions that pass electrons of quinols or cytochromes on to oxygen."""
+    """Reactions that pass electrons of quinols or cytochromes on to oxygen and make water of it."""
     found = []
     for j, reaction in enumerate(network.reactions):
         parts = _parts(network, j)
-        respires = any(m.startswith(_QUINOLS_AND_CYTOCHROMES) for m in parts)
-        if respires and _oxygen(parts) != 0.0:
+        spent = any(_QUINOL_OR_CYTOCHROME.fullmatch(m) and value < 0.0 for m, value in parts.items())
+        if spent and _oxygen(parts) < 0.0 < parts.get("h2o_c", 0.0):
             found.append(reaction)
     return frozenset(found)
 

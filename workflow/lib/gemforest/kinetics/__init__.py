@@ -533,6 +533,9 @@ def _tier_figures(found: _Found) -> Iterator[_Figure]:
     for tier in TIERS:
         share = float(used[tiers == tier].sum() / total)
         yield _Figure(f"kcats_{tier}", known.get(tier, 0), detail=f"{share:.1%} of the protein used")
+    if found.kcats.unused:
+        says = "lines of user tables that name genes or reactions of this model, with a substrate that they do not take"
+        yield _Figure("user_kcats_unused", found.kcats.unused, flagged=True, detail=says)
     if not BETTER_THAN_CLASS & set(known):
         says = "no kcat is better than the mean of a class: growth and ranges say what enzymes weigh, little more"
         yield _Figure("class_means_only", 1.0, flagged=True, detail=says)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +63,8 @@ class Knowledge:
         None: no predictions.
     structures
         BiGG metabolite without compartment to SMILES.
+    shrink
+        Draw other predictors' values toward the mean of the EC class.
     """
 
     entries: Sequence[Entry] = ()
@@ -69,6 +73,7 @@ class Knowledge:
     classes_source: str = ""
     predictor: Predictor | None = None
     structures: Mapping[str, str] = field(default_factory=dict)
+    shrink: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class Kcats:
         log10 s^-1.
     tier, source, version, substrate
         Where it is from; `substrate` is the metabolite that it was made for, empty where none is meant.
+    unused
+        Lines of user tables that name genes, proteins or reactions of the model, and fit none of its enzymes.
     """
 
     log10: np.ndarray
@@ -114,6 +121,7 @@ class Kcats:
     source: tuple[str, ...]
     version: tuple[str, ...]
     substrate: tuple[str, ...]
+    unused: int = 0
 
     def counts(self) -> dict[str, int]:
         """Enzymes per tier, best tier first."""
@@ -129,6 +137,7 @@ class _Value:
     source: str
     version: str = ""
     substrate: str = ""
+    predicted: bool = False
 
 
 def find_kcats(network: Network, enzymes: Enzymes, genome: Genome, knowledge: Knowledge) -> Kcats:
@@ -137,8 +146,13 @@ def find_kcats(network: Network, enzymes: Enzymes, genome: Genome, knowledge: Kn
     sides = [substrates[bool(f)][j] for j, f in zip(enzymes.reaction, enzymes.forward, strict=True)]
     ecs = [_ec_numbers(network, genome, j, genes) for j, genes in zip(enzymes.reaction, enzymes.genes, strict=True)]
     values: list[_Value | None] = [None] * len(enzymes)
+    unused = 0
     if knowledge.entries:
-        _UserTable(network, genome, knowledge).fill(values, enzymes, sides)
+        table = _UserTable(network, genome, knowledge)
+        table.fill(values, enzymes, sides)
+        unused = table.unused()
+        if knowledge.shrink:
+            _shrink(values, ecs, knowledge)
     if knowledge.measurements:
         _fill_measured(values, ecs, sides, network, genome.domain, knowledge.measurements)
     if knowledge.predictor is not None:
@@ -154,7 +168,22 @@ def find_kcats(network: Network, enzymes: Enzymes, genome: Genome, knowledge: Kn
         tuple(v.source for v in found),
         tuple(v.version for v in found),
         tuple(v.substrate for v in found),
+        unused,
     )
+
+
+def _shrink(values: list[_Value | None], ecs: Sequence[tuple[str, ...]], knowledge: Knowledge) -> None:
+    """Draw predictions of user tables toward their EC class by the two variances: a normal prior, a normal error."""
+    for e, value in enumerate(values):
+        if value is not None and value.predicted and value.sd > 0.0:
+            prior = _of_class(ecs[e], knowledge)
+            weight = prior.sd**2 / (prior.sd**2 + value.sd**2)
+            values[e] = replace(
+                value,
+                log10=weight * value.log10 + (1.0 - weight) * prior.log10,
+                sd=float(np.sqrt(weight)) * value.sd,
+                source=f"{value.source}, shrunk to the {prior.source}",
+            )
 
 
 def _substrates(network: Network, sign: float) -> list[tuple[str, ...]]:
@@ -185,9 +214,8 @@ class _UserTable:
 
     def __init__(self, network: Network, genome: Genome, knowledge: Knowledge) -> None:
         self.network, self.genome = network, genome
-        self.names: dict[str, str] = {}
-        for metabolite, smiles in knowledge.structures.items():
-            self.names.setdefault(smiles, metabolite)
+        self.structures = knowledge.structures
+        self.used: set[int] = set()
         self.by_reaction: dict[str, list[Entry]] = {}
         self.by_gene: dict[str, list[Entry]] = {}
         self.by_protein: dict[bytes, list[Entry]] = {}
@@ -211,6 +239,14 @@ class _UserTable:
             if known:
                 values[e] = max(known, key=lambda value: value.log10)
 
+    def unused(self) -> int:
+        """Entries for genes, proteins or reactions of this model that fitted no enzyme of it."""
+        keys = {self.genome.keys.get(gene, b"-") for gene in self.genome.keys}
+        meant = [entries for gene, entries in self.by_gene.items() if gene in self.genome.keys]
+        meant += [entries for key, entries in self.by_protein.items() if key in keys]
+        meant += [entries for reaction, entries in self.by_reaction.items() if reaction in set(self.network.reactions)]
+        return sum(id(entry) not in self.used for entries in meant for entry in entries)
+
     def _of_gene(self, gene: str) -> Sequence[Entry]:
         return [*self.by_gene.get(gene, ()), *self.by_protein.get(self.genome.keys.get(gene, b"-"), ())]
 
@@ -221,10 +257,11 @@ class _UserTable:
             for entry in entries
             if entry.reaction in ("", reaction)
             and entry.direction in ("", direction)
-            and (named := self._substrate(entry)) in ("", *side)
+            and (named := self._substrate(entry, side)) is not None
         ]
         if not fitting:
             return None
+        self.used.update(id(entry) for entry, _ in fitting)
         # a line that names reaction and direction outranks one that names the gene alone
         most = max(bool(entry.reaction) + bool(entry.direction) for entry, _ in fitting)
         best = [(entry, n) for entry, n in fitting if bool(entry.reaction) + bool(entry.direction) == most]
@@ -237,13 +274,30 @@ class _UserTable:
             "; ".join(sorted({entry.source for entry, _ in chosen})),
             "; ".join(sorted({entry.source_version for entry, _ in chosen} - {""})),
             "; ".join(sorted({n for _, n in chosen} - {""})),
+            all(entry.predicted for entry, _ in chosen),
         )
 
-    def _substrate(self, entry: Entry) -> str:
-        """BiGG id that an entry is for; `?` for a structure that no metabolite is known to have."""
-        if entry.substrate or not entry.smiles:
-            return entry.substrate
-        return self.names.get(entry.smiles, "" if not self.names else "?")
+    def _substrate(self, entry: Entry, side: tuple[str, ...]) -> str | None:
+        """The substrate that an entry is for, `""` where it says none, None where it is for another one."""
+        if entry.substrate:
+            return entry.substrate if entry.substrate in side else None
+        if not entry.smiles:
+            return ""
+        meant = {skeleton(text) for text in entry.smiles.split(";")} - {""}
+        return next((s for s in side if skeleton(self.structures.get(s, "")) in meant), None)
+
+
+@lru_cache(maxsize=100_000)
+def skeleton(structure: str) -> str:
+    """First block of the InChIKey of a SMILES or InChI: atoms and bonds without charge and stereo; empty for none."""
+    if not structure:
+        return ""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = (Chem.MolFromInchi if structure.startswith("InChI=") else Chem.MolFromSmiles)(structure.strip())
+        key_of: Any = Chem.MolToInchiKey  # without types
+        return "" if molecule is None else str(key_of(molecule)).partition("-")[0]
 
 
 # -- measured values ---------------------------------------------------------------------------------------------------
