@@ -37,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a hundred genomes alone")
     parser.add_argument("--only", choices=SIZES, help="one number of genomes")
-    parser.add_argument("--reactions", type=int, default=1500, help="accessory reactions to choose from")
+    parser.add_argument("--reactions", type=int, default=600, help="accessory reactions to choose from")
     parser.add_argument("--json", type=Path, help="write the records here")
     parsed = parser.parse_args()
     names = [parsed.only] if parsed.only else ["100"] if parsed.quick else list(SIZES)

@@ -118,3 +118,25 @@ def test_a_cyanobacterium_lives_on_light_and_carbon_dioxide(tmp_path: Path, shar
             assert cyanobacterium.slim_optimize(0.0) < 1e-6, needed
     measures = {row["measure"]: row["value"] for row in context.store.read("quality", "0000", "syn").to_pylist()}
     assert measures["energy_generating_cycles"] == 0
+
+
+@pytest.mark.needs_shared_data
+def test_a_methanogen_makes_methane_of_hydrogen_and_carbon_dioxide(tmp_path: Path, shared_data: Path) -> None:
+    genome = shared_data / "genomes" / "fermentation26" / "GCF_000016525.1_ASM1652v1_protein.faa.gz"
+    context = make_project(tmp_path / "project", f"genome_id\tsource\tmedium\nsmithii\t{genome}\tH2CO2\n", **QUICK)
+    for stage, found in run(context).items():
+        # Methane takes much protein: 125 mg/gDW at kcats of other lineages may not do, and kinetics says so.
+        assert found == {"smithii": ("ok", "")} or stage == "kinetics", stage
+    assert context.store.read("lineages", "0000", "smithii")["universe"].to_pylist() == ["archaea"]
+    methanogen = model(context, "smithii")
+    state = methanogen.optimize()
+    assert state.objective_value > 0.01
+    # CO2 + 4 H2 -> CH4 + 2 H2O; some hydrogen and carbon becomes biomass
+    assert 4.0 < -state.fluxes["EX_h2_e"] / state.fluxes["EX_ch4_e"] < 5.0
+    assert -state.fluxes["EX_co2_e"] > state.fluxes["EX_ch4_e"]
+    # the enzyme that makes methane has its genes, mcrA, B and G
+    assert len(methanogen.reactions.MCR.genes) >= 3
+    for needed in ("EX_h2_e", "EX_co2_e"):
+        with methanogen:
+            methanogen.reactions.get_by_id(needed).lower_bound = 0.0
+            assert methanogen.slim_optimize(0.0) < 1e-6, needed

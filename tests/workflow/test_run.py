@@ -157,6 +157,17 @@ def test_the_report_of_a_real_run_opens_and_shows_its_models_and_what_was_stoppe
         assert reader.troubles == []
 
 
+def test_snakemakes_own_report_carries_the_page(run: Context) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--report", "snakemake-report.html"],
+        cwd=run.project, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    text = (run.project / "snakemake-report.html").read_text()
+    assert "index.html" in text
+    assert len(text) > (run.store.root / "report" / "index.html").stat().st_size
+
+
 def test_no_file_of_the_atlas_is_hidden_from_pyarrow(run: Context) -> None:
     import pyarrow.dataset as ds
 

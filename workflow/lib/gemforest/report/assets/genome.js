@@ -169,11 +169,11 @@ gemforest.views.genome = (() => {
     const missing = absent(d, "kcats", "Turnover numbers and enzyme constraints are not part of this run.");
     if (missing || (!d.kcats && !d.ec_summary)) return [missing || empty("No turnover number for this genome.")];
     const tiers = d.kcats || [];
-    const log = { unit: "log10(s^-1)" };
+    const rate = { unit: "s^-1" };
     return [
       el("div", { class: "cards" },
         plots.figure("Turnover numbers by tier", "Where each kcat comes from, best source first.", (width) => plots.bars(tiers.map(([tier, n]) => ({ name: tier.replaceAll("_", " "), value: n })), { label: "turnover numbers", width, fill: "c0" })),
-        el("div", {}, table({ caption: "Tiers", rows: tiers, columns: table.listColumns([["tier", "id", { cell: (_, v) => v.replaceAll("_", " ") }], ["numbers", "number"], ["lower quartile", "number", log], ["median", "number", log], ["upper quartile", "number", log]]) }))),
+        el("div", {}, table({ caption: "Tiers", rows: tiers, columns: table.listColumns([["tier", "id", { cell: (_, v) => v.replaceAll("_", " ") }], ["numbers", "number"], ["lower quartile", "number", rate], ["median", "number", rate], ["upper quartile", "number", rate]]) }))),
       d.ec_summary ? el("div", { class: "below" }, figures("The enzyme-constrained model", d.ec_summary)) : null,
       d.ec_tuning && d.ec_tuning.length ? el("div", { class: "below" }, table({ caption: "Changed so that the model grows as measured", rows: d.ec_tuning, columns: table.listColumns([["what", "id"], ["reaction", "category"], ["direction", "category"], ["before", "number"], ["after", "number"], ["method", "category"], ["reason", "text"]]) })) : null,
     ];
