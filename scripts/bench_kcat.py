@@ -186,7 +186,7 @@ def extra_trees(table: Table, split: str) -> NDArray[np.float64]:
     """Extra trees on residue and pair frequencies, Morgan counts, descriptors and EC fields."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    substrates = features.substrates(table.smiles)
+    substrates = features.substrates(table.smiles, features.descriptor_names())
     common = (substrates.morgan > 0).sum(axis=0) > 20
     proteins = features.pair_frequencies(table.proteins)[:, :420] ** 2
     fields = [(ec.split(".") + [""] * 4)[:4] for ec in table.rows.ec]

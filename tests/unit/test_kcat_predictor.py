@@ -146,7 +146,7 @@ def test_the_model_is_small_plain_arrays_without_pickles_or_sequences(shipped: P
     with np.load(FOLDER / "model.npz", allow_pickle=False) as stored:
         texts = [name for name in stored.files if stored[name].dtype.kind in "US"]
         assert all(stored[name].dtype.kind in "biufU" for name in stored.files)
-    assert texts == ["ec_classes"]
+    assert texts == ["descriptor_names", "ec_classes"]
 
 
 def test_a_missing_or_damaged_model_is_told_with_its_mend(tmp_path: Path) -> None:

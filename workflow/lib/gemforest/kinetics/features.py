@@ -2,14 +2,15 @@
 
 Proteins: frequencies of residues and of residue pairs up to four apart, and a signed count sketch of three-letter words
 (Weinberger et al. 2009, «feature hashing»), whose dot products approximate the cosine of the words' weighted
-frequencies. Substrates: counts of Morgan environments and atom pairs, and cheap descriptors, by RDKit. EC numbers:
+frequencies. Substrates: counts of Morgan environments and atom pairs, and descriptors, by RDKit. EC numbers:
 random signs by hash, so that products of them are one for equal classes and average to zero for others.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +33,15 @@ MOST_UNKNOWN = 0.5
 _LETTER = np.full(256, 20, np.int64)
 _LETTER[np.frombuffer(RESIDUES.encode(), np.uint8)] = np.arange(20)
 
-_DESCRIPTORS = (
-    *("CalcExactMolWt", "CalcTPSA", "CalcLabuteASA", "CalcNumHBD", "CalcNumHBA", "CalcNumRotatableBonds"),
-    *("CalcNumRings", "CalcNumAromaticRings", "CalcNumAliphaticRings", "CalcNumHeteroatoms", "CalcFractionCSP3"),
-    *("CalcNumAmideBonds", "CalcNumHeterocycles", "CalcNumSpiroAtoms", "CalcNumBridgeheadAtoms"),
-    *("CalcNumAtomStereoCenters", "CalcChi0v", "CalcChi1v", "CalcChi2v", "CalcChi3v", "CalcChi4v"),
-    *("CalcKappa1", "CalcKappa2", "CalcKappa3", "CalcHallKierAlpha", "CalcPhi"),
-)
-_ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35)
+_SLOW = frozenset({"Ipc", "AvgIpc", "qed", "SPS", "BertzCT", "BalabanJ"})
+"""Descriptors of RDKit that take most of the time, or are not defined for single atoms."""
+
+
+def descriptor_names() -> tuple[str, ...]:
+    """RDKit's descriptors that are used in training; a fit stores the names that it was trained with."""
+    from rdkit.Chem import Descriptors
+
+    return tuple(name for name, _ in Descriptors.descList if name not in _SLOW)
 
 
 def usable(sequence: str) -> bool:
@@ -119,17 +121,25 @@ class Substrates:
     descriptors: Floats
 
 
-def substrates(smiles: Sequence[str]) -> Substrates:
-    """Features of substrates given as SMILES; what cannot be read is marked so, not guessed."""
+def substrates(smiles: Sequence[str], descriptors: Sequence[str]) -> Substrates:
+    """Features of substrates given as SMILES; what cannot be read is marked so, not guessed.
+
+    `descriptors` are names of RDKit's descriptors.
+    """
     from rdkit import Chem, rdBase
-    from rdkit.Chem import rdFingerprintGenerator
+    from rdkit.Chem import Descriptors, rdFingerprintGenerator
+
+    functions = [getattr(Descriptors, name) for name in descriptors]
 
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_WIDTH)
     pairs = rdFingerprintGenerator.GetAtomPairGenerator(fpSize=FINGERPRINT_WIDTH)
     shape = (len(smiles), FINGERPRINT_WIDTH)
     readable = np.zeros(len(smiles), bool)
     found = Substrates(
-        readable, np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros((len(smiles), DESCRIPTORS), "f4")
+        readable,
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.float32),
+        np.zeros((len(smiles), len(functions)), "f4"),
     )
     with rdBase.BlockLogs():
         for row, text in enumerate(smiles):
@@ -139,33 +149,18 @@ def substrates(smiles: Sequence[str]) -> Substrates:
             readable[row] = True
             found.morgan[row] = morgan.GetCountFingerprintAsNumPy(molecule)
             found.pairs[row] = pairs.GetCountFingerprintAsNumPy(molecule)
-            found.descriptors[row] = _descriptors(molecule)
+            found.descriptors[row] = _described(molecule, functions)
     return found
 
 
-_PER_MOLECULE = len(_DESCRIPTORS) + len(_ELEMENTS) + 4
-_SURFACES = (12, 10, 14)
-DESCRIPTORS = _PER_MOLECULE + sum(_SURFACES)
-
-
-def _descriptors(molecule: Any) -> Floats:
-    from rdkit import Chem
-    from rdkit.Chem import rdMolDescriptors
-
-    values = [float(getattr(rdMolDescriptors, name)(molecule)) for name in _DESCRIPTORS]
-    atoms = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
-    values += [float(sum(atom == element for atom in atoms)) for element in _ELEMENTS]
-    values += [
-        float(Chem.GetFormalCharge(molecule)),
-        float(len(atoms)),
-        *rdMolDescriptors.CalcCrippenDescriptors(molecule),
-    ]
-    for function, width in zip(
-        (rdMolDescriptors.SlogP_VSA_, rdMolDescriptors.SMR_VSA_, rdMolDescriptors.PEOE_VSA_), _SURFACES, strict=True
-    ):
-        values += list(function(molecule))[:width]
-    array = np.nan_to_num(np.array(values, np.float32), posinf=0.0, neginf=0.0)
-    return np.asarray(np.sign(array) * np.log1p(np.abs(array)), np.float32)
+def _described(molecule: Any, functions: Sequence[Callable[[Any], float]]) -> Floats:
+    """Signed logarithms; a descriptor that is not defined for a molecule is 0."""
+    values = np.zeros(len(functions), np.float32)
+    for place, function in enumerate(functions):
+        with suppress(ValueError, ZeroDivisionError, RuntimeError):
+            values[place] = np.clip(function(molecule), -1e30, 1e30)
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)), np.float32)
 
 
 def _letters(sequence: str) -> NDArray[np.int64]:

@@ -133,7 +133,7 @@ class Views:
         }
         self.sketch = quantised(features.sketches(proteins, arrays["word_weights"].astype(np.float32)))
         # Row -1 stands for no structure and must be there to be masked.
-        found = features.substrates(list(smiles) or [""])
+        found = features.substrates(list(smiles) or [""], arrays["descriptor_names"].tolist())
         self.readable, self.fingerprint = found.readable, found.morgan
         descriptors = (found.descriptors - arrays["descriptor_mean"]) * arrays["descriptor_scale"]
         self.substrate: dict[str, Floats] = {
