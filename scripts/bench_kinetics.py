@@ -454,7 +454,7 @@ def bench_core(setting: Setting) -> Iterator[Record]:
         "peer_value": 0.013277,
         "needed_mg_per_gdw_for_peer_value": program.least_protein(0.013277).used,
     }
-    kcats = find_kcats(network, enzymes, genome(), Knowledge(entries=entries))
+    kcats = find_kcats(network, enzymes, genome(), Knowledge(entries=entries, shrink=False))
     program.set_costs(costs_of(enzymes, kcats.log10, network), 250.0)
     yield {
         "what": "core/growth/cheapest_isozyme",

@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("--only", choices=["scaling", "overhead"])
     parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--stages", nargs="+", default=list(STAGE_NAMES), help="report these; earlier ones run too")
+    parser.add_argument(
+        "--stages", nargs="+", default=list(STAGE_NAMES), choices=STAGE_NAMES, help="earlier ones run too"
+    )
     parser.add_argument("--json", type=Path)
     parsed = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -63,7 +65,8 @@ def run_stages(copies: int, cores: int, parsed: argparse.Namespace) -> dict[str,
         subprocess.run([*bench_run.GEMFOREST, "plan"], cwd=folder, check=True, capture_output=True)
         effective = to_text(load_config(folder / "config" / "config.yaml"))
         (folder / "results" / "plan" / "config.json").write_text(effective)
-        for stage_name in STAGE_NAMES:
+        last = max(STAGE_NAMES.index(name) for name in parsed.stages)
+        for stage_name in STAGE_NAMES[: last + 1]:
             command = [*bench_run.GEMFOREST, stage_name, "--shard", "0000", "--cores", str(cores)]
             command += ["--config", "results/plan/config.json"]
             subprocess.run(command, cwd=folder, check=True, capture_output=True)

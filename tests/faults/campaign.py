@@ -345,6 +345,8 @@ def _content(path: Path) -> Any:
         return {
             name: value for name, value in json.loads(path.read_text()).items() if name in ("genomes", "tombstones")
         }
+    if path.suffix in (".svg", ".png"):
+        return path.stat().st_size > 0
     if path.suffix == ".html":
         return "</html>" in path.read_text()
     return hashlib.sha256(path.read_bytes()).hexdigest()

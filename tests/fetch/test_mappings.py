@@ -103,7 +103,7 @@ def test_a_server_without_the_file_is_told(project: Callable[..., Context], serv
 
 
 def test_coverage_is_told_without_tables(project: Callable[..., Context]) -> None:
-    lines = coverage_lines(project(SHEET, evidence={"mapping": "nowhere"}))
+    lines = coverage_lines(project(SHEET, evidence={"mapping": "nowhere"}), ["bacteria"])
     assert "none" in lines[0] and "resources fetch" in lines[-1]
     assert any("bacteria: EC numbers lead to 16" in line and "(29%)" in line for line in lines)
 

@@ -146,6 +146,18 @@ def test_the_genome_page_shows_conflicts_fills_enzymes_ranges_and_the_map(
     assert "PGK 8.50" in reader.page.locator("#view-genome .map svg").text_content()
 
 
+def test_two_runs_stand_beside_each_other(small: Context, tmp_path: Path, read: Callable[..., Reader]) -> None:
+    later = make_forest(tmp_path / "project", SMALL, accessory=30)
+    write_report(later, compare=small.store.root)
+    reader = read(later)
+    reader.go("compare", "text=Reactions gained and lost")
+    models = [n for n in range(SMALL) if not is_stopped(n)]
+    lost = sum(len(held(n, 40)) - len(held(n, 30)) for n in models)
+    assert reader.tile("compare", "reactions lost") == f"−{lost}"
+    assert reader.tile("compare", "reactions gained") == "+0"
+    assert reader.tile("compare", "genomes in both runs") == str(len(models))
+
+
 def test_a_stopped_genome_says_where_why_and_what_to_do(small: Context, read: Callable[..., Reader]) -> None:
     reader = read(small)
     assert reader.cells("Genomes that were stopped", 1) == ["genome_00007"]

@@ -15,6 +15,7 @@ from gemforest.errors import InfrastructureError
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.loop import run_shard
 from gemforest.plan import make_plan, write_plan
+from gemforest.reviewed import enzyme_ecs
 from gemforest.sequences import normalise
 from gemforest.stage import Context
 
@@ -68,6 +69,18 @@ def test_hits_are_those_of_carvemes_own_call(pooled: Context, tmp_path: Path) ->
 def test_a_protein_shared_by_genomes_is_searched_once_and_handed_to_both(pooled: Context) -> None:
     one, two = (pooled.store.read("hits", "0000", name).drop(["genome_id"]) for name in ("ecoli", "twin"))
     assert one.equals(two)
+
+
+def test_reviewed_enzymes_are_kept_down_to_half_of_a_genes_best_bit_score(pooled: Context) -> None:
+    rows = pooled.store.read("enzyme_hits", "0000", "ecoli").to_pylist()
+    best: dict[str, float] = {}
+    for row in rows:
+        best[row["gene_id"]] = max(best.get(row["gene_id"], 0.0), row["bitscore"])
+    assert len(best) > 20
+    assert all(row["bitscore"] >= 0.5 * best[row["gene_id"]] and row["target"] in enzyme_ecs() for row in rows)
+    # thrA, b0002, is aspartate kinase and homoserine dehydrogenase; its nearest reviewed relative is, too.
+    nearest = max((row for row in rows if row["gene_id"] == "b0002"), key=lambda row: row["bitscore"])
+    assert set(enzyme_ecs()[nearest["target"]]) & {"1.1.1.3", "2.7.2.4"}
 
 
 def test_a_genome_without_any_hit_has_an_empty_table_and_is_fine(pooled: Context) -> None:

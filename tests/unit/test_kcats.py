@@ -294,3 +294,13 @@ def test_a_structure_is_its_metabolite_whatever_its_charge_and_stereo() -> None:
     assert kcats.unused == 1  # acetate is no substrate of R1; the third line is for no protein here
     assert skeleton("CC(=O)[O-]") == skeleton("CC(=O)O") == skeleton("InChI=1S/C2H4O2/c1-2(3)4/h1H3,(H,3,4)") != ""
     assert skeleton("C00031") == ""
+
+
+def test_predictions_of_others_are_drawn_toward_their_class_and_stated_values_are_not() -> None:
+    entries = [Entry(3.0, 1.0, "tool", gene="c", predicted=True), Entry(3.0, 1.0, "assay", gene="d")]
+    known = Knowledge(entries=entries, classes={"5.3.1.9": (1.0, 1.0, 50)})
+    kcats = find_kcats(network(), enzymes(), GENOME, known)
+    assert of(kcats, "R2", "c") == (2.0, "user")  # equal variances: half-way
+    assert of(kcats, "R2", "d") == (3.0, "user")
+    drawn = next(e for e, source in enumerate(kcats.source) if "shrunk to the mean of EC 5.3.1.9" in source)
+    assert kcats.sd[drawn] == pytest.approx(math.sqrt(0.5))

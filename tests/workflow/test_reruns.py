@@ -30,7 +30,13 @@ from gemforest.store import Store
 # The last shard has room for one more.
 GENOMES, SHARD_SIZE, SHARDS = 5, 2, 3
 ENCODER = {"embed": {"enabled": True, "encoder": "esm2_a.pt", "references": False}}
-ENDS = {"atlas": 1, "report": 1}
+ENDS = {"atlas": 1, "report": 1, "figures": 1}
+
+
+class Parsing:
+    """Snakemake as it looks what there is to do."""
+
+    is_main_process, dryrun = True, True
 
 
 def sheet(genomes: int, medium: str = "M9", folder: str = "") -> str:
@@ -80,6 +86,8 @@ def finish_by_hand(context: Context) -> None:
     tracked = [context.store.ledger_path(name, shard) for name in STAGE_NAMES for shard in shards]
     tracked += [context.store.atlas_path("ledger", shard) for shard in shards]
     tracked += [context.store.root / "atlas" / "atlas.duckdb", context.store.root / "report" / "index.html"]
+    forest = Dag(context.config, Parsing(), context.project)
+    tracked += [context.project / path for kind in ("svg", "png") for path in forest.figures(kind)]
     for number, path in enumerate(tracked):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.parent.name)
@@ -143,7 +151,7 @@ def test_ten_genomes_more_in_ten_thousand_are_one_new_job_per_stage(tmp_path: Pa
     context = make_project(tmp_path / "project", sheet(10_000))
     finish_by_hand(context)
     # What the last rules were given is all that Snakemake has to remember here: a new shard is a new input of theirs.
-    snakemake(context, "--touch", "--forceall", "--quiet", "all", "--allowed-rules", "atlas", "report")
+    snakemake(context, "--touch", "--forceall", "--quiet", "all", "--allowed-rules", *ENDS)
     context = make_project(tmp_path / "project", sheet(10_010))
     assert woken(context) == from_stage_on(*STAGE_NAMES, shards=1)
 
@@ -217,9 +225,6 @@ def test_weights_of_the_hub_are_not_fetched_by_a_dry_run(
 ) -> None:
     context = state(embed=ENCODER["embed"] | {"encoder": "esm2_t33_650M_UR50D"})
     monkeypatch.setattr("gemforest.embed.checkpoint._download", lambda *_: pytest.fail("asked the hub"))
-
-    class Parsing:
-        is_main_process, dryrun = True, True
 
     assert "esm2_t33_650M_UR50D" in Dag(context.config, Parsing(), context.project).settings("embed")
 

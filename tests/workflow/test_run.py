@@ -22,6 +22,7 @@ import pytest
 from projects import make_project
 from reader import Reader, chromium
 
+from gemforest.dag import FIGURES
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, all_stages
@@ -166,6 +167,18 @@ def test_snakemakes_own_report_carries_the_page(run: Context) -> None:
     text = (run.project / "snakemake-report.html").read_text()
     assert "index.html" in text
     assert len(text) > (run.store.root / "report" / "index.html").stat().st_size
+
+
+def test_snakemakes_own_report_carries_the_figures(run: Context) -> None:
+    path = run.project / "snakemake.html"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--report", path.name]
+    ended = subprocess.run(command, cwd=run.project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    page = path.read_text()
+    for name, label in FIGURES.items():
+        assert f"figures/{name}.svg" in page
+        assert label in page
+    path.unlink()
 
 
 def test_no_file_of_the_atlas_is_hidden_from_pyarrow(run: Context) -> None:

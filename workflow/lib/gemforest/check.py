@@ -22,7 +22,7 @@ import pyarrow as pa
 from gemforest.atlas import damaged_parts
 from gemforest.ledger import Outcome, Reason, read_ledger
 from gemforest.loop import beside, booked_row
-from gemforest.plan import read_shards
+from gemforest.plan import mend_plan, read_shard, read_shards
 from gemforest.stage import Context, Stage
 from gemforest.stages import STAGE_NAMES, all_stages
 from gemforest.store import Store, is_sealed, sweep_temporaries
@@ -59,6 +59,8 @@ def check(context: Context, deep: bool = False, repair: bool = False) -> list[Da
         Remove what is damaged and the ledgers of damaged shards; the next run makes them again.
     """
     damages: list[Damage] = []
+    if repair:
+        damages += [Damage("plan", "", "", f"{name} was damaged and is made again") for name in mend_plan(context)]
     for shard in read_shards(context.store.root):
         gone = _sources_gone(context, shard)
         for stage in all_stages():
@@ -125,12 +127,20 @@ def _sources_gone(context: Context, shard: str) -> list[str]:
 
 def _damages(stage: Stage, context: Context, shard: str, deep: bool) -> Iterator[Damage]:
     path = context.store.ledger_path(stage.name, shard)
-    if not path.exists():
-        return
-    try:
-        rows = read_ledger(path)
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        yield Damage(stage.name, shard, "", f"the ledger cannot be read: {error}")
+    rows = None
+    if path.exists():
+        try:
+            rows = read_ledger(path)
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            yield Damage(stage.name, shard, "", f"the ledger cannot be read: {error}")
+    if rows is None:
+        # The job that makes the ledger again will take every file whose footer is right as it is.
+        for planned in read_shard(context.store.root, shard) if deep else []:
+            genome_id = planned["genome_id"]
+            if booked_row(stage, context, shard, genome_id) and (
+                what := _deep_damage(stage, context, shard, genome_id)
+            ):
+                yield Damage(stage.name, shard, genome_id, what)
         return
     if deep and not is_sealed(path):
         yield Damage(stage.name, shard, "", "the ledger is not as it was written")

@@ -12,11 +12,13 @@ follows, and not the search. Inside a woken job the stage keys say which genomes
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +28,7 @@ from gemforest.errors import GemforestError
 from gemforest.plan import ROW_FIELDS, Plan, is_current, make_plan, plan_folder, read_shards, rows_path, write_plan
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, stage
-from gemforest.store import Store, digest, holds, write_text
+from gemforest.store import Store, holds, write_text
 
 # Figures of the report, by name (`figures.PLOTS`), as `snakemake --report` labels them.
 FIGURES = {
@@ -72,6 +74,7 @@ class Dag:
         self._new_plan: Plan | None = None
         self._stale: set[str] = set()
         self._loads: dict[str, sizing.Load] = {}
+        self._last_rows: tuple[str, list[list[str]]] = ("", [])
         self._answers: dict[tuple[str, ...], dict[str, str]] = {}
         if workflow.is_main_process:
             # A DAG of thousands of jobs is all long-lived objects: looking through them again and again for garbage
@@ -103,11 +106,10 @@ class Dag:
             found = stage(name)
             fields = ["genome_id", *found.row_fields, *([] if found.upstream else SOURCE_FIELDS)]
             columns = [ROW_FIELDS.index(field) for field in fields]
-            # Cells hold neither tabs nor line breaks, so a row need not be parsed to be told from another.
-            rows = [line.split("\t") for line in self._rows_text(wildcards.shard).splitlines()[1:]]
-            read = [[row[column] for column in columns] for row in rows]
-            refers = {} if not found.upstream else self._referred(name, {tuple(cells[1:]) for cells in read})
-            return digest([read, refers])[:16]
+            read = list(map(itemgetter(*columns, 0), self._rows_of(wildcards.shard)))
+            refers = {} if not found.upstream else self._referred(name, {cells[1:-1] for cells in read})
+            text = "\n".join(map("\t".join, read))
+            return hashlib.sha256(f"{text}\n{json.dumps(refers, sort_keys=True)}".encode()).hexdigest()[:16]
 
         return facts
 
@@ -190,6 +192,14 @@ class Dag:
     def figures(self, ending: str) -> dict[str, str]:
         """File of each figure to its label, in the order of the report."""
         return {f"{self.root}/report/figures/{name}.{ending}": label for name, label in FIGURES.items()}
+
+    def _rows_of(self, shard: str) -> list[list[str]]:
+        """Cells of a shard's rows; the last one is kept, for its stages ask one after another."""
+        if self._last_rows[0] != shard:
+            # Cells hold neither tabs nor line breaks, so a row need not be parsed to be told from another.
+            rows = [line.split("\t") for line in self._rows_text(shard).splitlines()[1:]]
+            self._last_rows = (shard, rows)
+        return self._last_rows[1]
 
     def _rows_path(self, shard: str) -> Path:
         return rows_path(self.context.store.root, shard)

@@ -240,20 +240,14 @@ def pca(run: Run) -> Drawing:
     x, y = (np.array([np.nan if v is None else v for v in found[key]], dtype=float) for key in "xy")
     group = run.grouping()
     size = 28 if len(x) <= MOST_NAMED else max(3.0, 28 - 0.02 * len(x))
-    if group is None:
-        axes.scatter(x, y, s=size, color=GREEN, linewidths=0, rasterized=len(x) > 2000)
-    else:
-        codes = np.array(group["codes"])
-        largest = range(min(len(group["levels"]), MOST_COLOURS))
-        others = ~np.isin(codes, largest)
-        if others.any() and np.isfinite(x[others]).any():
-            label = "others" if len(group["levels"]) > MOST_COLOURS else f"no {group['name']}"
-            axes.scatter(x[others], y[others], s=size, color=PALE, linewidths=0, label=label)
-        for code in largest:
-            mine = codes == code
-            crowd: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": len(x) > 2000, "color": COLOURS[code]}
-            axes.scatter(x[mine], y[mine], label=_short(group["levels"][code]), **crowd)
-        axes.legend(title=group["name"], loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    colours = np.full(len(x), GREEN if group is None else PALE, dtype="U7")
+    if group is not None:
+        for code, _ in enumerate(group["levels"][:MOST_COLOURS]):
+            colours[np.array(group["codes"]) == code] = COLOURS[code]
+        _legend(axes, group, bool((colours[run.modelled] == PALE).any()))
+    # In no group's order, so that none hides the others.
+    order = np.random.default_rng(0).permutation(run.modelled)
+    axes.scatter(x[order], y[order], s=size, c=colours[order].tolist(), linewidths=0, rasterized=len(x) > 2000)
     if len(run.modelled) <= MOST_NAMED:
         axes.margins(0.12)
         _name_points(axes, x[run.modelled], y[run.modelled], [run.names[i] for i in run.modelled])
@@ -263,6 +257,16 @@ def pca(run: Run) -> Drawing:
     axes.grid(visible=True)
     axes.set_title(f"Reaction content of {len(run.modelled):,} models")
     return figure
+
+
+def _legend(axes: Axes, group: dict[str, Any], others: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    entries = [(_short(level), COLOURS[i]) for i, level in enumerate(group["levels"][:MOST_COLOURS])]
+    if others:
+        entries.append(("others" if len(group["levels"]) > MOST_COLOURS else f"no {group['name']}", PALE))
+    points = [Line2D([], [], marker="o", linestyle="", color=colour, label=label) for label, colour in entries]
+    axes.legend(handles=points, title=group["name"], loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 
 
 def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> None:
@@ -291,6 +295,8 @@ def pan_reactome(run: Run) -> Drawing:
     for key, colour, label in (("pan", COLOURS[0], "in any of them"), ("core", COLOURS[5], "in all of them")):
         left.plot(found["k"], found[key], color=colour, marker=marker, markersize=3, label=label)
     left.legend()
+    if n > MOST_NAMED:
+        left.set_xscale("log")
     left.set_xlabel("models")
     left.set_ylabel("reactions (expected)")
     left.set_ylim(bottom=0)

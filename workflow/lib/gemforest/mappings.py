@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ def mapping_folder(context: Context) -> Path:
     return folder
 
 
-def coverage_lines(context: Context) -> list[str]:
+def coverage_lines(context: Context, universes: Sequence[str] = UNIVERSES) -> list[str]:
     """Share of each universe's reactions that EC numbers reach, with the tables that are here and without."""
     folder = mapping_folder(context)
     here = sorted(mapping_digests(folder))
     lines = [f"tables in {folder}: {', '.join(here) or 'none'}"]
-    for universe in UNIVERSES:
+    for universe in universes:
         reactions = load_universe(universe, context.cache).network.reactions
         with_tables, every = coverage(reactions, reaction_ecs(universe, folder, context.cache))
         alone, _ = coverage(reactions, reaction_ecs(universe, folder / "none", context.cache))

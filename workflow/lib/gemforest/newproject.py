@@ -147,7 +147,7 @@ media: config/media.tsv
 
 EXAMPLE_ROWS = """\
 genome_id\tsource\tuniverse\tgenetic_code\tmedium
-M_genitalium_G37\tcarveme:M_genitalium_G37\tauto\t4\t
+M_genitalium_G37\tcarveme:M_genitalium_G37\tauto\t4\tcomplete
 """
 
 

@@ -19,7 +19,7 @@ from gemforest.check import check, sweep
 from gemforest.config import WORKFLOW
 from gemforest.efficiency import read_efficiency, write_efficiency
 from gemforest.errors import InputError
-from gemforest.plan import mend_plan, plan_folder
+from gemforest.plan import plan_folder
 from gemforest.runlock import MARK, WAIT, RunLock, read_holder
 from gemforest.runlock import process as process_named
 from gemforest.stage import Context
@@ -61,9 +61,7 @@ def run(context: Context, options: RunOptions, console: Console) -> int:
     lock.acquire(console)
     try:
         sweep(context.store)
-        if damaged := mend_plan(context):
-            console.print(f"The plan was damaged and is made again: {', '.join(damaged)}")
-        if (plan_folder(context.store.root) / "plan.json").exists():
+        if plan_folder(context.store.root).exists():
             for damage in check(context, repair=True):
                 console.print(f"Damaged, will be made again: {damage.stage} {damage.genome_id}: {damage.what}")
         _unlock_snakemake(context, console)

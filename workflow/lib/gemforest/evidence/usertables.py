@@ -3,8 +3,8 @@
 Columns genome_id, gene_id, target, probability or score, source, version, as TSV or Parquet; what they mean is in
 `workflow/schemas/evidence_table.schema.yaml`. One table may hold all genomes, 10⁷ rows and more: it is read once as a
 stream, checked, and written by genome into `resources/cache/user_tables`, from where a genome's rows are taken in no
-time; memory does not grow with the table. A genome's key holds the digest of its own rows alone, so new rows wake only
-the genomes that they are about.
+time; a 64th part is held in memory at most. A genome's key holds the digest of its own rows alone, so new rows wake
+only the genomes that they are about.
 """
 
 from __future__ import annotations

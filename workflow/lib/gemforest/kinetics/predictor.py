@@ -11,18 +11,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gemforest.config import WORKFLOW
-from gemforest.kinetics import ecmeans
+from gemforest.errors import InfrastructureError
+from gemforest.kinetics import calibration, ecmeans, features, regression
 
 Floats = NDArray[np.float64]
 
 RESOURCE = WORKFLOW.parent / "resources" / "kcat"
 CLASS_MEANS = "ec_means.tsv"
 CALIBRATION = "calibration.json"
+MODEL = "model.npz"
+NORMAL = 1.645
+"""90 % of a normal distribution lie within this many standard deviations."""
+ROWS_AT_ONCE = 4000
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,13 @@ class Prediction:
 class Predictor:
     """A fitted predictor; make one with `load_predictor`."""
 
-    def __init__(self, means: Mapping[str, ecmeans.ClassMean], calibration: Mapping[str, object]) -> None:
-        self._means = means
+    def __init__(
+        self,
+        arrays: regression.Arrays,
+        means: Mapping[str, ecmeans.ClassMean],
+        calibration: Mapping[str, Any],
+    ) -> None:
+        self._arrays, self._means, self._calibration = arrays, means, calibration
         self.version = str(calibration["version"])
 
     def predict(
@@ -64,7 +76,7 @@ class Predictor:
         sequences: Sequence[str],
         smiles: Sequence[str | None],
         ecs: Sequence[Sequence[str]],
-        embeddings: NDArray[np.floating] | None = None,
+        embeddings: NDArray[np.floating[Any]] | None = None,
     ) -> Prediction:
         """Predict n pairs.
 
@@ -73,11 +85,11 @@ class Predictor:
         sequences
             n proteins in one-letter code.
         smiles
-            n substrates; None or empty where the structure is not known.
+            n substrates; None or empty where the structure is not known. What RDKit cannot read counts as not known.
         ecs
-            n lists of EC numbers, partial ones too; empty where none is known.
+            n lists of EC numbers, partial ones too; empty where none is known. Several are averaged.
         embeddings
-            Not used by this version.
+            Not used by this version, which has its own sequence features.
 
         Raises
         ------
@@ -86,20 +98,84 @@ class Predictor:
         """
         if not len(sequences) == len(smiles) == len(ecs):
             raise ValueError(f"{len(sequences)} sequences, {len(smiles)} structures and {len(ecs)} lists of EC numbers")
+        found = self._by_class(ecs)
+        clean = {text: "".join(text.split()).upper().rstrip("*") for text in set(sequences)}
+        able = {text: features.usable(sequence) for text, sequence in clean.items()}
+        pairs = [
+            (n, clean[sequences[n]], smiles[n] or "", ec)
+            for n in range(len(sequences))
+            if able[sequences[n]]
+            for ec in (sorted({ecmeans.prefixes(ec)[-1] for ec in ecs[n]}) or [""])
+        ]
+        if pairs:
+            self._fill(found, pairs)
+        return found
+
+    def _by_class(self, ecs: Sequence[Sequence[str]]) -> Prediction:
+        """Class means, and their spread, for every pair."""
         found = [ecmeans.lookup(self._means, numbers) for numbers in ecs]
         values = np.array([one.mean for one, _ in found], float)
         sds = np.array([one.sd for one, _ in found], float)
-        tiers = np.array(["ec_mean" if depth else "global" for _, depth in found], dtype=np.str_)
-        bins = np.array(["none"] * len(found), dtype=np.str_)
-        half = 1.645 * sds
-        return Prediction(values, sds, values - half, values + half, bins, tiers)
+        tiers = np.array(["ec_mean" if depth else "global" for _, depth in found], dtype="<U22")
+        bins = np.array(["none"] * len(found), dtype="<U8")
+        return Prediction(values, sds, values - NORMAL * sds, values + NORMAL * sds, bins, tiers)
+
+    def _fill(self, found: Prediction, pairs: Sequence[tuple[int, str, str, str]]) -> None:
+        """Write predictions of (place, protein, structure, EC number) into `found`, several for one place averaged."""
+        proteins = sorted({pair[1] for pair in pairs})
+        structures = sorted({pair[2] for pair in pairs if pair[2]})
+        views = regression.Views(self._arrays, proteins, structures)
+        protein_of = {text: k for k, text in enumerate(proteins)}
+        structure_of = {text: k if views.readable[k] else -1 for k, text in enumerate(structures)}
+        rows = regression.Rows(
+            np.array([protein_of[pair[1]] for pair in pairs], np.int64),
+            np.array([structure_of.get(pair[2], -1) for pair in pairs], np.int64),
+            [pair[3] for pair in pairs],
+        )
+        structured = rows.substrate >= 0
+        blocks = []
+        for start in range(0, len(pairs), ROWS_AT_ONCE):
+            part = np.arange(start, min(start + ROWS_AT_ONCE, len(pairs)))
+            told = regression.parts(self._arrays, self._means, views, rows.take(part))
+            blocks.append(calibration.apply(self._calibration, told, structured[part]))
+        place = np.array([pair[0] for pair in pairs], np.int64)
+        value, sd, half = (
+            np.concatenate([getattr(block, name) for block in blocks]) for name in ("value", "sd", "half")
+        )
+        count = np.bincount(place, minlength=len(found.tier))
+        asked = np.flatnonzero(count)
+
+        def average(values: Floats) -> Floats:
+            return np.asarray(np.bincount(place, values, minlength=len(count))[asked] / count[asked], float)
+
+        mean = average(value)
+        variance = average(sd**2) + np.maximum(average(value**2) - mean**2, 0)
+        width = average(half) * np.sqrt(variance / average(sd**2))
+        found.log10_kcat[asked], found.sd[asked] = mean, np.sqrt(variance)
+        found.lower90[asked], found.upper90[asked] = mean - width, mean + width
+        found.similarity_bin[place] = np.concatenate([block.bins for block in blocks])
+        found.tier[place] = np.where(structured, "predicted", "predicted_no_structure")
 
 
 def load_predictor(folder: Path | None = None) -> Predictor:
-    """The predictor of a folder, the shipped one by default."""
+    """The predictor of a folder, the shipped one by default.
+
+    Raises
+    ------
+    InfrastructureError
+        A file of it is missing or damaged.
+    """
     folder = folder or RESOURCE
-    calibration = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
-    return Predictor(ecmeans.read(folder / CLASS_MEANS), calibration)
+    try:
+        settings = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+        with np.load(folder / MODEL, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return Predictor(arrays, ecmeans.read(folder / CLASS_MEANS), settings)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise InfrastructureError(
+            f"{folder}: no whole kcat predictor ({error}); restore {MODEL}, {CLASS_MEANS} and {CALIBRATION} "
+            "or make them with scripts/train_kcat.py"
+        ) from None
 
 
 def ec_means(folder: Path | None = None) -> Mapping[str, tuple[float, float, int]]:

@@ -56,6 +56,8 @@ class Entry:
         SHA-256 of the normalised sequence; empty where none is given.
     log10_kcat, log10_sd
         log10 s^-1.
+    predicted
+        Of a predictor, whose error is about 1 dex: `sources.py` shrinks it toward the mean of the EC class.
     """
 
     log10_kcat: float
@@ -69,6 +71,7 @@ class Entry:
     substrate: str = ""
     smiles: str = ""
     genome_id: str = ""
+    predicted: bool = False
 
 
 class _Skip(Exception):
@@ -161,6 +164,7 @@ def _dlkcat(row: Mapping[str, str], _path: Path) -> Entry:
         log10_kcat=_log10(value, "Kcat value (1/s)"),
         log10_sd=PREDICTED_SD,
         source="DLKcat",
+        predicted=True,
         protein=_protein(_text(row, "Protein Sequence")),
         smiles=_text(row, "Substrate SMILES"),
     )
@@ -173,6 +177,7 @@ def _turnup(row: Mapping[str, str], _path: Path) -> Entry:
         log10_kcat=_log10(_text(row, "kcat [s^(-1)]"), "kcat [s^(-1)]"),
         log10_sd=PREDICTED_SD,
         source="TurNuP",
+        predicted=True,
         protein=_protein(_text(row, "enzyme")),
         smiles=_text(row, "substrates"),
     )
@@ -183,6 +188,7 @@ def _unikp(row: Mapping[str, str], _path: Path) -> Entry:
         log10_kcat=_log10_of(_text(row, "Pre_label"), "Pre_label"),
         log10_sd=PREDICTED_SD,
         source="UniKP",
+        predicted=True,
         protein=_protein(_text(row, "sequences")),
         smiles=_text(row, "Smiles"),
     )
@@ -193,6 +199,7 @@ def _catpred(row: Mapping[str, str], _path: Path) -> Entry:
         log10_kcat=_log10_of(_text(row, "Prediction_log10"), "Prediction_log10"),
         log10_sd=_deviation(_text(row, "SD_total"), PREDICTED_SD),
         source="CatPred",
+        predicted=True,
         protein=_protein(_text(row, "sequence")),
         smiles=_text(row, "SMILES"),
     )
@@ -210,6 +217,7 @@ def _cpi_pred(row: Mapping[str, str], _path: Path) -> Entry:
         # the folds differ by far less than their common error, which is about 1 dex
         log10_sd=math.hypot(spread, PREDICTED_SD),
         source="CPI-Pred",
+        predicted=True,
         # kinGEMs splits reactions and calls every half forward
         reaction=reaction.removesuffix("_reverse"),
         direction="reverse" if backward else _text(row, "Direction").lower(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -63,6 +63,8 @@ class Knowledge:
         None: no predictions.
     structures
         BiGG metabolite without compartment to SMILES.
+    shrink
+        Draw other predictors' values toward the mean of the EC class.
     """
 
     entries: Sequence[Entry] = ()
@@ -71,6 +73,7 @@ class Knowledge:
     classes_source: str = ""
     predictor: Predictor | None = None
     structures: Mapping[str, str] = field(default_factory=dict)
+    shrink: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class _Value:
     source: str
     version: str = ""
     substrate: str = ""
+    predicted: bool = False
 
 
 def find_kcats(network: Network, enzymes: Enzymes, genome: Genome, knowledge: Knowledge) -> Kcats:
@@ -147,6 +151,8 @@ def find_kcats(network: Network, enzymes: Enzymes, genome: Genome, knowledge: Kn
         table = _UserTable(network, genome, knowledge)
         table.fill(values, enzymes, sides)
         unused = table.unused()
+        if knowledge.shrink:
+            _shrink(values, ecs, knowledge)
     if knowledge.measurements:
         _fill_measured(values, ecs, sides, network, genome.domain, knowledge.measurements)
     if knowledge.predictor is not None:
@@ -164,6 +170,20 @@ def find_kcats(network: Network, enzymes: Enzymes, genome: Genome, knowledge: Kn
         tuple(v.substrate for v in found),
         unused,
     )
+
+
+def _shrink(values: list[_Value | None], ecs: Sequence[tuple[str, ...]], knowledge: Knowledge) -> None:
+    """Draw predictions of user tables toward their EC class by the two variances: a normal prior, a normal error."""
+    for e, value in enumerate(values):
+        if value is not None and value.predicted and value.sd > 0.0:
+            prior = _of_class(ecs[e], knowledge)
+            weight = prior.sd**2 / (prior.sd**2 + value.sd**2)
+            values[e] = replace(
+                value,
+                log10=weight * value.log10 + (1.0 - weight) * prior.log10,
+                sd=float(np.sqrt(weight)) * value.sd,
+                source=f"{value.source}, shrunk to the {prior.source}",
+            )
 
 
 def _substrates(network: Network, sign: float) -> list[tuple[str, ...]]:
@@ -254,6 +274,7 @@ class _UserTable:
             "; ".join(sorted({entry.source for entry, _ in chosen})),
             "; ".join(sorted({entry.source_version for entry, _ in chosen} - {""})),
             "; ".join(sorted({n for _, n in chosen} - {""})),
+            all(entry.predicted for entry, _ in chosen),
         )
 
     def _substrate(self, entry: Entry, side: tuple[str, ...]) -> str | None:

@@ -110,7 +110,7 @@ def _config_changes(other: Path, context: Context) -> list[list[str]]:
         return []
     before, after = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(context.config)
     return [
-        [key, json.dumps(before.get(key)), json.dumps(after.get(key))]
+        [key, *(json.dumps(side[key]) if key in side else "" for side in (before, after))]
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
     ]

@@ -185,6 +185,14 @@ def model_cards() -> list[dict[str, str]]:
     return found
 
 
+def _is_behind(parts: Parts, shard: str) -> bool:
+    """Whether a stage has written its ledger after the atlas gathered the shard."""
+    gathered = parts.store.atlas_path("ledger", shard)
+    written = [parts.store.ledger_path(stage, shard) for stage in STAGE_NAMES]
+    latest = max((path.stat().st_mtime_ns for path in written if path.exists()), default=0)
+    return latest > (gathered.stat().st_mtime_ns if gathered.exists() else 0)
+
+
 def _genomes(count: int) -> str:
     return f"{count} genome" if count == 1 else f"{count} genomes"
 
@@ -216,6 +224,12 @@ def remarks(context: Context, parts: Parts, rows: Sequence[LedgerRow], columns: 
     )
     if undecided:
         found.append(f"Questions of the screens that stayed undecided: {undecided}.")
+    behind = sum(_is_behind(parts, shard) for shard in parts.shards)
+    if behind:
+        found.append(
+            f"The atlas is older than the ledgers in {behind} of {len(parts.shards)} shards, and the pages with it: "
+            "`gemforest atlas --partial`, then `gemforest report`."
+        )
     unfinished = sum(end == "unfinished" for end in columns["outcome"])
     if unfinished:
         found.append(f"Not through all stages yet: {_genomes(unfinished)}.")

@@ -89,7 +89,8 @@ gemforest.views.overview = (() => {
     ...heading("What this run did without", "Not errors: what was switched off, cut short by a limit, or stayed undecided."),
     core.remarks.length ? el("div", { class: "note" }, el("ul", {}, core.remarks.map((text) => el("li", {}, text)))) : gemforest.empty("Nothing."),
     ...heading("Stages, time and cost", "No genome is lost: at every stage the outcomes add up to the plan."),
-    el("div", { class: "split" }, stageTable(core), core.costs.length ? cost(core) : gemforest.empty("No stage has run yet.")),
+    stageTable(core),
+    el("div", { class: "below" }, core.costs.length ? cost(core) : gemforest.empty("No stage has run yet.")),
     ...heading("Run facts"),
     facts(core),
   ];

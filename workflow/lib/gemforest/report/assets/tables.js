@@ -97,7 +97,7 @@ gemforest.table = (() => {
       [...new Set([...PAGE_SIZES, pageSize])].sort((a, b) => a - b).map((n) => el("option", { value: n, selected: n === pageSize }, `${n} rows`)));
     const pager = el("div", { class: "pager" }, el("span", { class: "grow" }, pages), back, forth, sizes);
     const search = el("input", { type: "search", placeholder: "Search all columns", "aria-label": `Search: ${caption}`, oninput: () => toFirstPage({ globalFilter: search.value || undefined }) });
-    const long = rows.length > 8;
+    const long = rows.length > 12;
     const tools = el("div", { class: "tools", hidden: !long && !filters }, long ? search : null, count,
       long ? el("button", { type: "button", class: "quiet", onclick: () => download() }, "Save as TSV") : null);
 
