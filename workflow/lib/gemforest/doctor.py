@@ -88,7 +88,7 @@ def licences() -> list[tuple[str, str, str]]:
 
 
 def _licence(about: metadata.PackageMetadata) -> str:
-    expression = (about.get_all("License-Expression") or [""])[0].strip()
+    expression = str((about.get_all("License-Expression") or [""])[0]).strip()
     if expression:
         return expression
     # Some put the whole text of their licence into this field.
