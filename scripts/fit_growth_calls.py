@@ -53,6 +53,7 @@ FEATURES = {
     "prior": ("one", "prior"),
     "fba_and_prior": ("one", "prior", "fba"),
     "combination": ("one", "prior", "score"),
+    "score": ("one", "standing"),
 }
 BIOLOG_WEIGHT, STRENGTH, PENALTY, RIDGE = 0.5, 2.0, 1.0, 1.0
 CUT_LIMITS = (0.35, 0.55)
@@ -244,7 +245,6 @@ def fit(training: Training) -> tuple[dict[str, Any], KinshipModel]:
         matrix = np.stack([joined[name][known] for name in names], axis=1)
         found = logistic(matrix, growth[known], weights[known])
         fitted["weights"][basis] = {name: round(float(w), 6) for name, w in zip(names, found, strict=True)}
-    fitted["score_cut"] = best_cut(np.nan_to_num(joined["standing"], nan=-1e9), growth > 0.5, weights)
     return fitted | {"counts": counts, "rate": round(rate, 6), "strength": STRENGTH}, kinship
 
 
@@ -267,14 +267,6 @@ def logistic(matrix: np.ndarray, growth: np.ndarray, weights: np.ndarray) -> np.
     return np.asarray(found / scale)
 
 
-def best_cut(scores: np.ndarray, growth: np.ndarray, weights: np.ndarray) -> float:
-    """The score from which growth is called so that Matthews' correlation is highest over the training rows."""
-    chosen = weights >= 1.0
-    candidates = np.unique(np.quantile(scores[chosen], np.linspace(0.05, 0.95, 91)))
-    measured = [confusion(growth[chosen], scores[chosen] >= cut).mcc for cut in candidates]
-    return round(float(candidates[int(np.argmax(measured))]), 6)
-
-
 def leave_one_out(training: Training) -> dict[str, Any]:
     """Measures on each development organism with everything fitted without it, and their means."""
     found: dict[str, dict[str, float]] = {}
@@ -285,16 +277,14 @@ def leave_one_out(training: Training) -> dict[str, Any]:
         truth = np.array([row.growth for row in own])
         counts, rate = count(others.rows)
         shares = [float(np.divide(*counts.get(row.compound, (rate, 1.0)))) for row in own]
-        standing = np.nan_to_num(held["standing"], nan=-1e9)
         measured = {
             "mcc_fba": confusion(truth, held["fba"] > 0).mcc,
             "mcc_majority": confusion(truth, [share >= 0.5 for share in shares]).mcc,
-            "mcc_score": confusion(truth, standing >= fitted["score_cut"]).mcc,
-            "auc_score": auc(truth, standing),
         }
         for basis in FEATURES:
             p = predicted(fitted, basis, held)
-            p = np.where(np.isnan(p), predicted(fitted, "fba_and_prior", held), p)
+            # As in `calls.py`: without a score, FBA and prior decide, and the score alone says no growth.
+            p = np.where(np.isnan(p), 0.0 if basis == "score" else predicted(fitted, "fba_and_prior", held), p)
             cut = expected_cut(p.tolist(), CUT_LIMITS)
             measured |= {
                 f"mcc_{basis}": confusion(truth, p >= cut).mcc,

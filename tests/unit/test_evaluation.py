@@ -127,9 +127,9 @@ MODEL = CallModel(
         "prior": {"prior": 1.0},
         "fba_and_prior": {"prior": 1.0, "one": -1.0, "fba": 2.0},
         "combination": {"prior": 1.0, "one": -1.0, "score": 0.5},
+        "score": {"one": -0.5, "standing": 1.0},
     },
     cut_limits=(0.35, 0.55),
-    score_cut=-2.0,
 )
 
 
@@ -151,7 +151,8 @@ def test_a_call_rests_on_what_there_is_and_says_so() -> None:
 
 def test_the_shipped_calls_rise_with_evidence_and_are_probabilities() -> None:
     model = load_call_model()
-    assert all(weights["prior"] > 0 for weights in model.weights.values())
+    assert all(weights["prior"] > 0 for basis, weights in model.weights.items() if basis != "score")
+    assert model.by_score(None) == 0.0 < model.by_score(-1.0) < model.by_score(1.0) < 1.0
     assert model.weights["combination"]["score"] > 0
     for compound in [*model.counts, "never_seen"]:
         no, yes = model.call(compound, Said(fba_growth=False)), model.call(compound, Said(fba_growth=True))

@@ -67,11 +67,10 @@ class CallModel:
     strength
         Rows of the average compound that each compound's count is smoothed with.
     weights
-        Basis to {feature: weight}, features `one`, `prior` (log-odds), `fba` (1 growth, 0 no growth), `score`.
+        Basis to {feature: weight}, features `one`, `prior` (log-odds), `fba` (1 growth, 0 no growth), `score`; basis
+        `score` has `one` and `standing` alone.
     cut_limits
         The cut between growth and no growth lies within these probabilities.
-    score_cut
-        Growth score, as minus the root of minus it less the genome's mean, from which it alone calls growth.
     """
 
     counts: Mapping[str, tuple[float, float]]
@@ -79,7 +78,6 @@ class CallModel:
     strength: float
     weights: Mapping[str, Mapping[str, float]]
     cut_limits: tuple[float, float]
-    score_cut: float
 
     def prior(self, compound: str) -> float:
         """Share of organisms that grow on a compound, smoothed to the average compound."""
@@ -99,6 +97,13 @@ class CallModel:
             basis = "fba_and_prior"
         total = sum(weight * features[name] for name, weight in self.weights[basis].items())
         return Call(1.0 / (1.0 + math.exp(-total)), prior, basis)
+
+    def by_score(self, standing: float | None) -> float:
+        """Probability of growth by the growth score alone; 0 without one."""
+        if standing is None:
+            return 0.0
+        weights = self.weights["score"]
+        return 1.0 / (1.0 + math.exp(-(weights["one"] + weights["standing"] * standing)))
 
     def cut(self, probabilities: Sequence[float]) -> float:
         """The probability from which one organism's compounds are called growth."""
@@ -137,5 +142,4 @@ def load_call_model(path: Path | None = None) -> CallModel:
         strength=raw["strength"],
         weights=raw["weights"],
         cut_limits=(raw["cut_limits"][0], raw["cut_limits"][1]),
-        score_cut=raw["score_cut"],
     )

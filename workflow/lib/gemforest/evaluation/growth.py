@@ -49,7 +49,7 @@ class Row:
     answer: str
     growth_per_h: float
     score: float
-    standing: float
+    score_called: bool
     weakest_links: tuple[str, ...]
     probability: float
     prior: float
@@ -266,10 +266,12 @@ def judge(
             score=organism.relative_score(label.bigg_id),
         )
         calls[label.org_id, label.bigg_id] = model.call(label.bigg_id, said)
-    by_organism: dict[str, list[float]] = {}
-    for (org_id, _), call in calls.items():
-        by_organism.setdefault(org_id, []).append(call.probability)
-    cuts = {org_id: model.cut(probabilities) for org_id, probabilities in by_organism.items()}
+    by_score = {
+        (org_id, compound): model.by_score(organisms.get(org_id, nothing).standing(compound))
+        for org_id, compound in calls
+    }
+    cuts = _cuts(model, {place: call.probability for place, call in calls.items()})
+    score_cuts = _cuts(model, by_score)
     return [
         _row(
             label,
@@ -277,12 +279,28 @@ def judge(
             reasons.get(label.org_id),
             calls[label.org_id, label.bigg_id],
             cuts[label.org_id],
+            by_score[label.org_id, label.bigg_id] >= score_cuts[label.org_id],
         )
         for label in labels
     ]
 
 
-def _row(label: GrowthLabel, organism: Organism, reason: tuple[str, str] | None, call: Call, cut: float) -> Row:
+def _cuts(model: CallModel, probabilities: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """Organism to the probability from which its compounds are called growth."""
+    by_organism: dict[str, list[float]] = {}
+    for (org_id, _), probability in probabilities.items():
+        by_organism.setdefault(org_id, []).append(probability)
+    return {org_id: model.cut(own) for org_id, own in by_organism.items()}
+
+
+def _row(
+    label: GrowthLabel,
+    organism: Organism,
+    reason: tuple[str, str] | None,
+    call: Call,
+    cut: float,
+    score_called: bool,
+) -> Row:
     said: Mapping[str, Any] = organism.screen.get(label.bigg_id, {})
     if reason is not None:
         answer, note = "no_model", ": ".join(filter(None, reason))
@@ -298,7 +316,7 @@ def _row(label: GrowthLabel, organism: Organism, reason: tuple[str, str] | None,
         answer=answer,
         growth_per_h=_float(said.get("growth_per_h")),
         score=score,
-        standing=_float(organism.standing(label.bigg_id)),
+        score_called=score_called,
         weakest_links=links,
         probability=call.probability,
         prior=call.prior,
@@ -343,7 +361,6 @@ def summarise(rows: Sequence[Row], reasons: Mapping[str, tuple[str, str]]) -> di
     by_organism: dict[str, list[Row]] = {}
     for row in rows:
         by_organism.setdefault(row.label.org_id, []).append(row)
-    score_cut = load_call_model().score_cut
     organisms = {}
     for org_id, own in by_organism.items():
         truth = [row.label.growth for row in own]
@@ -353,7 +370,7 @@ def summarise(rows: Sequence[Row], reasons: Mapping[str, tuple[str, str]]) -> di
             "growth_labels": sum(truth),
             **default.as_record(),
             "fba": fba.as_record(),
-            "score": confusion(truth, [row.standing >= score_cut for row in own]).as_record(),
+            "score": confusion(truth, [row.score_called for row in own]).as_record(),
             "auc_score": number(auc(truth, scores)),
             "auc": number(auc(truth, [row.probability for row in own])),
             "brier": number(brier(truth, [row.probability for row in own])),
