@@ -25,7 +25,7 @@ from gemforest.ledger import LedgerRow, read_ledger
 from gemforest.loop import run_shard
 from gemforest.plan import ROW_FIELDS, plan_folder, rows_path
 from gemforest.stage import Context
-from gemforest.store import Store
+from gemforest.store import Store, digest
 
 GENBANK, NUCLEOTIDE, PROTEIN = "_genomic.gbff.gz", "_genomic.fna.gz", "_protein.faa.gz"
 
@@ -52,7 +52,11 @@ def run(context: Context, *accessions: str) -> dict[str, LedgerRow]:
     path = rows_path(context.store.root, "0000")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text.getvalue())
-    (plan_folder(context.store.root) / "plan.json").write_text(json.dumps({"shards": {"0000": ""}}))
+    members = "genome_id\tshard\tstate\n" + "".join(f"{name}\t0000\tactive\n" for name in accessions)
+    folder = plan_folder(context.store.root)
+    (folder / "members.tsv").write_text(members)
+    summary = {"shards": {"0000": digest(text.getvalue())}, "members": digest(members)}
+    (folder / "plan.json").write_text(json.dumps(summary))
     for stage in (fetch.STAGE, genes.STAGE):
         run_shard(stage, context, "0000", 1)
     return {row.genome_id: row for row in read_ledger(context.store.ledger_path("genes", "0000"))}

@@ -276,6 +276,7 @@ def tables(tmp_path_factory, mycoplasma):
         "drafts": [{"genome_id": "mgen", "universe": "gramneg"}],
         "proteins": [{"genome_id": "mgen", "gene_id": "1"}],
         "hits": [],
+        "reaction_scores": [],
     }
     for table, content in rows.items():
         write_parquet(

@@ -88,6 +88,6 @@ def test_unknown_names_are_refused_with_the_nearest_known(context):
 
 
 def test_a_reaction_that_the_universe_lacks_is_told_so(context):
-    # CarveMe's universe of archaea has no methyl-coenzyme M reductase, the database has its proteins.
+    # The universe of archaea has no methylthiol:coenzyme M methyltransferase, the database has its proteins.
     put(context, "lineages", {"universe": "archaea", "decided_by": "auto"})
-    assert "the universe archaea does not hold" in explain(context, "ecoli", "MCR").verdict
+    assert "the universe archaea does not hold" in explain(context, "ecoli", "MTCMMT").verdict

@@ -181,18 +181,22 @@ def test_snakemakes_own_report_carries_the_figures(run: Context) -> None:
     path.unlink()
 
 
+def test_a_reaction_of_a_real_model_is_explained_down_to_its_genes(run: Context) -> None:
+    told = gemforest(run, "explain", "ecoli", "PFK")
+    assert told.returncode == 0
+    # pfkA and pfkB of E. coli K-12
+    for word in ("in the model", "b3916", "b1723", "homology", "draft", "gapfill"):
+        assert word in told.stdout
+    unknown = gemforest(run, "explain", "ecoli", "PFKK")
+    assert unknown.returncode != 0
+    assert "did you mean" in unknown.stderr
+
+
 def test_no_file_of_the_atlas_is_hidden_from_pyarrow(run: Context) -> None:
     import pyarrow.dataset as ds
 
     parts = ds.dataset(run.store.root / "ledger" / "genes", format="parquet")
     assert parts.count_rows() == 3
-
-
-def test_the_report_names_the_models_and_the_stopped_genome(run: Context) -> None:
-    page = (run.store.root / "report" / "index.html").read_text()
-    growth = run.store.read("summary", "0000", "ecoli")["growth_per_h"][0].as_py()
-    assert f"{growth:.4f}" in page
-    assert "ends before its end" in page
 
 
 def test_status_tells_programs_and_people(run: Context) -> None:

@@ -81,7 +81,7 @@ def sweep(store: Store) -> None:
     """Remove what killed writers left beside the files that no shard job owns; for the one run that holds the lock."""
     for folder in (store.root, store.root / "plan", store.root / "plan" / "shards", store.root / "report"):
         sweep_temporaries(folder)
-    for pattern in ("ledger/*/", "atlas/", "atlas/*/", ".progress/*/", ".inflight/*/*/"):
+    for pattern in ("ledger/*/", "atlas/", "atlas/*/", "report/*/", ".progress/*/", ".inflight/*/*/"):
         for folder in store.root.glob(pattern):
             sweep_temporaries(folder)
 
