@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from gemforest import __version__
-from gemforest.errors import InputError
 from gemforest.evaluation.labels import NO, YES, compound_id, read_rows, refuse
 from gemforest.evaluation.metrics import confusion, macro, macro_interval, number
-from gemforest.evaluation.project import Finished, Genome, find_file, run_project
+from gemforest.evaluation.project import Finished, Genome, labelled_proteomes, run_project
 from gemforest.store import write_text
 
 
@@ -108,21 +107,12 @@ def evaluate_answers(
     InputError
         Labels, folder or medium are wrong; nothing was run.
     """
-    if not proteomes.is_dir():
-        raise InputError(f"{proteomes} is no folder; --proteomes names the folder that holds the proteomes")
     rows = read_labels(labels, question)
-    names = {label.org_id: label.proteome for label in rows}
-    found = {org_id: find_file(proteomes, name) for org_id, name in names.items()}
-    genomes = [Genome(org_id, path, medium=medium) for org_id, path in found.items() if path is not None]
-    if not genomes:
-        raise InputError(f"{proteomes}: none of the proteomes is there, among them {next(iter(names.values()))}")
+    found, missing = labelled_proteomes(proteomes, {label.org_id: label.proteome for label in rows})
+    genomes = [Genome(org_id, path, medium=medium) for org_id, path in found.items()]
     settings = {"growth": {"threshold_per_h": threshold}, "simulate": dict(question.simulate)}
     finished = run_project(out / "project", genomes, settings, cores=cores, cache=cache)
-    reasons = finished.reasons | {
-        org_id: ("proteome_not_found", f"no file {names[org_id]} in {proteomes}")
-        for org_id, path in found.items()
-        if path is None
-    }
+    reasons = finished.reasons | missing
     judged = judge(question, rows, answers_of(question, finished), reasons)
     record = summarise(judged, reasons) | {
         "what": f"{question.name}, default pipeline",

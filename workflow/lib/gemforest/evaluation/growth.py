@@ -28,7 +28,7 @@ from gemforest.evaluation.calls import Call, CallModel, Said, load_call_model
 from gemforest.evaluation.kinship import GenomeFacts, genome_facts, kinship_rules, load_kinship
 from gemforest.evaluation.labels import GrowthLabel, read_growth_labels
 from gemforest.evaluation.metrics import Confusion, auc, brier, confusion, macro, macro_interval, number
-from gemforest.evaluation.project import Finished, Genome, find_file, run_project
+from gemforest.evaluation.project import Finished, Genome, labelled_proteomes, run_project
 from gemforest.media import read_media
 from gemforest.simulate.growth_score import common_compounds, growth_scores
 from gemforest.simulate.screens import without_carbon
@@ -104,25 +104,15 @@ def evaluate_growth(
     InputError
         Labels, folder, medium or threshold are wrong; nothing was run.
     """
-    if not proteomes.is_dir():
-        raise InputError(f"{proteomes} is no folder; --proteomes names the folder that holds the proteomes")
     if not threshold > 0:
         raise InputError(f"threshold {threshold:g}; expected a growth rate above 0, in 1/h")
     rows = read_growth_labels(labels)
-    names = {label.org_id: label.proteome for label in rows}
-    found = {org_id: find_file(proteomes, name) for org_id, name in names.items()}
-    genomes = [Genome(org_id, path) for org_id, path in found.items() if path is not None]
-    if not genomes:
-        raise InputError(f"{proteomes}: none of the proteomes is there, among them {next(iter(names.values()))}")
+    found, missing = labelled_proteomes(proteomes, {label.org_id: label.proteome for label in rows})
+    genomes = [Genome(org_id, path) for org_id, path in found.items()]
     out.mkdir(parents=True, exist_ok=True)
     compounds = sorted({label.bigg_id for label in rows if label.bigg_id})
     wanted = merged(settings(base_medium, threshold, compounds), changes or {})
     finished = run_project(out / "project", genomes, wanted, cores=cores, media=media, cache=cache)
-    missing = {
-        org_id: ("proteome_not_found", f"no file {names[org_id]} in {proteomes}")
-        for org_id, path in found.items()
-        if path is None
-    }
     reasons = finished.reasons | missing
     organisms = organisms_of(finished, compounds)
     judged = judge(rows, organisms, reasons, load_call_model())

@@ -163,6 +163,32 @@ def genome_ids(names: Sequence[str]) -> dict[str, str]:
     return ids
 
 
+def labelled_proteomes(folder: Path, names: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, tuple[str, str]]]:
+    """Organism to its proteome's file, and of those that have none to (reason, detail).
+
+    Parameters
+    ----------
+    names
+        Organism to the base name of its proteome.
+
+    Raises
+    ------
+    InputError
+        The folder is none, or holds none of the proteomes.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; --proteomes names the folder that holds the proteomes")
+    found = {org_id: path for org_id, name in names.items() if (path := find_file(folder, name)) is not None}
+    if not found:
+        raise InputError(f"{folder}: none of the proteomes is there, among them {next(iter(names.values()))}")
+    missing = {
+        org_id: ("proteome_not_found", f"no file {name} in {folder}")
+        for org_id, name in names.items()
+        if org_id not in found
+    }
+    return found, missing
+
+
 def find_file(folder: Path, name: str) -> Path | None:
     """A file of a folder by its base name, packed or not; subfolders are searched too."""
     base = Path(name).name
