@@ -32,8 +32,9 @@ import pyarrow.csv as pacsv
 from gemforest.biomass import is_biomass_pool
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
-from gemforest.draft import STAGE, carving_options, make_draft
+from gemforest.draft import STAGE, carving_options, fits_lineage, make_draft
 from gemforest.draft.carving import score_sum
+from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.evaluation.carveme_benchmark import (
     ORGANISMS,
     UPTAKE,
@@ -96,8 +97,11 @@ def scores_of(organism: Organism, hits: Path) -> list[ReactionScore]:
 def carve_one(organism: Organism, engine: str, hits: Path, out: Path) -> None:
     """Carve, measure, and write a JSON file."""
     scored = scores_of(organism, hits)
-    scores = {s.reaction: s.normalized_score for s in scored}
     parameters = STAGE.settings(complete({})) | ENGINES[engine]
+    scores = {s.reaction: s.normalized_score for s in scored}
+    if fits_lineage(parameters):
+        gprs = {s.reaction: s.gpr for s in scored}
+        scores |= {r: scores[source] for r, source in shared_enzymes(gprs, scores).items()}
     load_universe(organism.universe, CACHE)
     load_universe(f"{organism.universe}~open", CACHE)
     cpu, wall = time.process_time(), time.perf_counter()

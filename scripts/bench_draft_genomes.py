@@ -27,6 +27,7 @@ from gemforest.config import complete
 from gemforest.content import Limits
 from gemforest.draft import STAGE, carving_options, make_draft
 from gemforest.draft.carving import score_sum
+from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.errors import GenomeError, RefusedError
 from gemforest.evidence.scores import load_rules, score_reactions
 from gemforest.fluxes import growth
@@ -102,6 +103,8 @@ def draft_of(name: str, work: Path) -> Record:
         genes, targets = np.array(hits["gene_id"].to_pylist(), dtype=object), np.array(hits["target"].to_pylist())
         scored = score_reactions(load_rules(base.network.reactions), genes, targets, hits["bitscore"].to_numpy())
         scores = {s.reaction: s.normalized_score for s in scored}
+        gprs = {s.reaction: s.gpr for s in scored}
+        scores |= {r: scores[source] for r, source in shared_enzymes(gprs, scores).items()}
         parameters = STAGE.settings(complete({}))
         began = time.process_time()
         draft = make_draft(universe, scores, {}, carving_options(parameters, CACHE), parameters, CACHE)
