@@ -30,18 +30,19 @@ def shared_enzymes(gprs: Mapping[str, str], scores: Mapping[str, float]) -> dict
         Reaction to rule and to score. A reaction that scores as well by itself is left alone.
     """
     found = {}
-    for reaction, source, subunits in _table():
-        enough = source in scores and _largest_complex(parse_gpr(gprs.get(source, ""))) >= subunits
-        if enough and scores[source] > max(scores.get(reaction, 0.0), 0.0):
-            found[reaction] = source
+    for reaction, sources, subunits in _table():
+        known = [s for s in sources if s in scores and _largest_complex(parse_gpr(gprs.get(s, ""))) >= subunits]
+        best = max(known, key=lambda source: (scores[source], source), default=None)
+        if best is not None and scores[best] > max(scores.get(reaction, 0.0), 0.0):
+            found[reaction] = best
     return found
 
 
 @cache
-def _table() -> tuple[tuple[str, str, int], ...]:
+def _table() -> tuple[tuple[str, tuple[str, ...], int], ...]:
     with resource_path().open(encoding="utf-8", newline="") as handle:
         rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["same_enzyme_as"]]
-    return tuple((row["reaction"], row["same_enzyme_as"], int(row["least_subunits"])) for row in rows)
+    return tuple((row["reaction"], tuple(row["same_enzyme_as"].split(";")), int(row["least_subunits"])) for row in rows)
 
 
 def _largest_complex(rule: Rule | None) -> int:
