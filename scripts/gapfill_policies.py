@@ -61,11 +61,15 @@ DEFAULT = "M9, vitamins (default)"
 
 @dataclass(frozen=True)
 class Closing:
-    """What is closed after a fill, and the share of the highest growth on the fill's medium that must stand."""
+    """What is closed after a fill, and the share of the highest growth on the fill's medium that must stand.
+
+    With `shared_by` the growth is that on every source alone, and what this share of the sources use stays.
+    """
 
     growth_kept: float
     spare_spontaneous: bool = False
     transporters_only: bool = False
+    shared_by: float | None = None
 
 
 CLOSINGS = {
@@ -73,6 +77,10 @@ CLOSINGS = {
     "closed at full growth": Closing(0.99),
     "closed at full growth but for spontaneous": Closing(0.99, spare_spontaneous=True),
     "transporters closed at full growth": Closing(0.99, transporters_only=True),
+    "closed what under 30 % of the sources need": Closing(0.05, shared_by=0.3),
+    "closed what under 30 % of the sources need but for spontaneous": Closing(
+        0.05, spare_spontaneous=True, shared_by=0.3
+    ),
 }
 CLOSED_FILLS = ("no fill", DEFAULT, "LB", "base with sources pooled")
 """Fills that are also answered with reactions closed; other than the default's by the second closing only."""
@@ -211,8 +219,13 @@ class Organism:
         )
         if closing.transporters_only:
             suspects &= crosses_membranes(network)
-        bounds = exchange_bounds(network, filling.uptakes(medium), UPTAKE)
-        return shut(network, unneeded(network, suspects, [bounds], closing.growth_kept))
+        if closing.shared_by is None:
+            bounds = exchange_bounds(network, filling.uptakes(medium), UPTAKE)
+            return shut(network, unneeded(network, suspects, [bounds], closing.growth_kept))
+        base = filling.uptakes(BASE) or {}
+        exchanged = [c for c in self.own if f"EX_{c}_e" in network.reactions]
+        media = [exchange_bounds(network, {**base, c: UPTAKE}, UPTAKE) for c in exchanged]
+        return shut(network, unneeded(network, suspects, media, closing.growth_kept, closing.shared_by))
 
     def _rates(self, network: Network) -> dict[str, float]:
         """Growth on each source above growth on the base alone, 0 where it cannot be taken up; and on two media."""
