@@ -4,7 +4,7 @@ Tables `kcats`, `enzyme_costs`, `ec_fba`, `ec_fva`, `ec_summary`, `ec_tuning`; m
 the best turnover number known for it, each reaction and direction the cost of its cheapest enzyme, and the sum of all
 costs a pool P = protein x share of it that is enzymes x saturation. Growth is given at several pools and over draws of
 all kcats at once, for both are uncertain. A genome of which no such model can be made (no growth even without costs, a
-pool too small for any, no gene rules) is no failure: its plain model stands, and `ec_summary` says what is absent and why.
+pool too small for any, no gene rules) is no failure: its plain model stands, and `ec_summary` says why.
 
 `costs.py` rules and kcats to costs · `readers.py` others' tables · `sources.py` the tiers · `ecmodel.py` network and
 program · `draws.py` uncertainty · `tuning.py` measured growth.
