@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = "minerals_vitamins"
 POOLED = "base_and_all_sources"
 UPTAKE, LEAST, GROWS = 10.0, 0.05, 0.01
-GRADED = "cost of a fill per source"
+GRADED = "cost of a fill per source, on top of its own medium's"
 ROUTE = "growth score"
 SHARES = (0.3, 0.6)
 """Reactions on this share of an organism's routes are free in the growth score; the product's is 0.6."""
@@ -170,11 +170,13 @@ class Organism:
         }
 
     def costs(self, known: frozenset[str]) -> dict[str, dict[str, float]]:
-        """Minus the cost of the cheapest fill for each source alone; minus infinity where nothing helps."""
+        """Minus the cost of the cheapest fill for each source alone; minus infinity where nothing helps.
+
+        What the own medium's fill added is free: every source needs it, and it costs the search most of its time.
+        """
         if GRADED in known:
             return {}
-        filling = Filling(self._task("M9", {}))
-        filling.take_up_vitamins(BASE)
+        filling = self._filled(self.medium(OWN), {})
         base = read_media(self.media).uptakes(BASE, UPTAKE)
         assert base is not None
         network, present = filling.universe.network, frozenset({*filling.draft.reactions, *filling.added})
