@@ -2,7 +2,7 @@
 
 Every organism's draft is filled by each policy; then growth on each carbon source of the labels is asked for on the
 base medium of minerals and vitamins, and counts above what the base gives alone. Some policies then close what has no
-gene and the fill's medium does not need (`gapfill/closing.py`). Graded answers: the cost of a fill for the source
+gene and the fill's medium does not need (`closing.py`). Graded answers: the cost of a fill for the source
 alone, and minus the sum of -log P along the cheapest route of the source (`simulate/growth_score.py`). The policy of an
 organism is chosen on the others (leave one organism out); so are the cuts of graded answers.
 """
@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from gemforest.closing import shut, unneeded, without_gene
 from gemforest.config import complete
 from gemforest.errors import GenomeError
 from gemforest.evaluation.metrics import auc, confusion, macro_interval, number
 from gemforest.fluxes import flux_program, with_bounds
 from gemforest.gapfill import Filling, counted_growth, fill_with_highs, without_cycles
 from gemforest.gapfill.carveme_engine import fill
-from gemforest.gapfill.closing import shut, unneeded, without_gene
 from gemforest.gapfill.costs import crosses_membranes
 from gemforest.gapfill.filling import Infeasible
 from gemforest.lp import LinearProgram, Status
