@@ -55,7 +55,9 @@ FILLS: dict[str, tuple[str, dict[str, Any]]] = {
     "M9, vitamins (default)": (OWN, {}),
     "LB": ("LB", {}),
     "base with sources pooled": (POOLED, {}),
+    **{f"M9, vitamins, transporters at {price:g}": (OWN, {"transport_cost": price}) for price in (0.25, 0.5, 2.0, 4.0)},
 }
+"""Medium and settings; transporters cost 1 by default."""
 DEFAULT = "M9, vitamins (default)"
 
 
