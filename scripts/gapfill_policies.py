@@ -108,7 +108,8 @@ def policies(project: Path, labels: Path, carveme: Path | None, kept: Path | Non
                 if kept is not None:
                     kept.write_text(json.dumps(answers))
                 print(f"{one.org_id}\t{part.__name__}", flush=True)
-    return judge(truth, {policy: found for policy, found in answers.items() if set(found) >= set(truth)})
+    whole = {policy: found for policy, found in answers.items() if set(found) >= set(truth)}
+    return [record | {"labels": labels.name} for record in judge(truth, whole)]
 
 
 # -- answers by policy -------------------------------------------------------------------------------------------------
