@@ -191,7 +191,7 @@ def test_what_the_whole_universe_cannot_do_is_told_with_what_would_mend_it(tmp_p
     assert "cannot make x_c; " in told.value.detail and "in the medium would mend it" in told.value.detail
 
 
-def test_a_fill_above_the_limit_stops_the_genome_with_what_it_cannot_make_and_what_would_mend_it(tmp_path: Path) -> None:
+def test_a_fill_above_the_limit_stops_the_genome_and_tells_what_would_mend_it(tmp_path: Path) -> None:
     with pytest.raises(GenomeError) as told:
         fill(tmp_path, WORLD, ["GLCt", "GLC", "EAT"], "sugar", max_fill=1)
     assert told.value.reason is Reason.FILL_TOO_LARGE
