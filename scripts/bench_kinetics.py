@@ -14,7 +14,7 @@ ranges    median width of the flux ranges of all reactions on glucose (10 mmol/g
 fluxes    share of 46 flux intervals of 13C analysis that the ranges overlap, the pool fitted to the measured growth
           and at least 90 % of it kept, or none.
 knockouts lethal genes of RB-TnSeq (log2 fitness <= -2) by growth ratio, gene by gene and carbon source by source.
-core      e_coli_core with the kcats of CPI-Pred: isozymes all paid for, as kinGEMs does, and the cheapest one.
+core      e_coli_core with the kcats of CPI-Pred: isozymes all paid for, by kinGEMs' rules, and the cheapest one.
 files     each model file of the project in cobrapy: growth and ranges beside the tables'.
 cost      CPU seconds per genome of the stage.
 """
@@ -41,7 +41,7 @@ from gemforest.evaluation.metrics import auc
 from gemforest.fluxes import fva, growth, with_bounds
 from gemforest.gprs import genes_of, parse_gpr, works
 from gemforest.kinetics import STAGE, process, reaction_ecs, reaction_ecs_path
-from gemforest.kinetics.costs import Costs, Enzymes, enzyme_costs, find_enzymes, reaction_costs
+from gemforest.kinetics.costs import Costs, Enzymes, clauses, enzyme_costs, find_enzymes, reaction_costs
 from gemforest.kinetics.draws import draw_log10_kcats, gene_clusters
 from gemforest.kinetics.ecmodel import PoolProgram
 from gemforest.kinetics.predictor import ec_means, load_predictor
@@ -465,32 +465,20 @@ def fitted_pool(log10: np.ndarray) -> float:
 def bench_core(setting: Setting) -> Iterator[Record]:
     """Growth of the core model with CPI-Pred's kcats, at kinGEMs' pool of 250 mg/gDW."""
     network = read_sbml(package_file("cobra", "data", "textbook.xml.gz"))
-    entries = read_kcats(setting.kinetics / "ecoli" / "e_coli_core_cpipred_kcats_541.csv")
-    sequences = proteome()
-    masses = dict(zip(sequences, molecular_masses([s.encode() for s in sequences.values()]), strict=True))
-    enzymes = find_enzymes(network, masses)
-    n, index = len(network.reactions), {reaction: j for j, reaction in enumerate(network.reactions)}
+    table = setting.kinetics / "ecoli" / "e_coli_core_cpipred_kcats_541.csv"
     program = PoolProgram(network)
-    grouped: dict[tuple[str, str, str], list[float]] = {}
-    for entry in entries:
-        reaction, direction = entry.reaction, entry.direction
-        if reaction == "FORt":  # written the other way round in this copy of the model
-            reaction, direction = "FORti", "forward" if direction == "reverse" else "reverse"
-        grouped.setdefault((reaction, direction, entry.gene), []).append(10.0**entry.log10_kcat)
-    together = {"forward": np.zeros(n), "reverse": np.zeros(n)}
-    for (reaction, direction, gene), values in grouped.items():
-        if reaction in index and gene in masses:
-            together[direction][index[reaction]] += masses[gene] / (3600.0 * np.median(values))
-    none = np.full(n, -1)
-    program.set_costs(Costs(together["forward"], together["reverse"], none, none), 250.0)
+    program.set_costs(all_isozymes_paid(network, table), 250.0)
     yield {
         "what": "core/growth/all_isozymes_paid",
         "value": program.grow().growth,
         "unit": "1/h",
         "peer": "kinGEMs, bigg93_scalability_metrics.csv",
         "peer_value": 0.013277,
-        "needed_mg_per_gdw_for_peer_value": program.least_protein(0.013277).used,
     }
+    entries = read_kcats(table)
+    sequences = proteome()
+    masses = dict(zip(sequences, molecular_masses([s.encode() for s in sequences.values()]), strict=True))
+    enzymes = find_enzymes(network, masses)
     kcats = find_kcats(network, enzymes, genome(), Knowledge(entries=entries, shrink=False))
     program.set_costs(costs_of(enzymes, kcats.log10, network), 250.0)
     yield {
@@ -501,6 +489,38 @@ def bench_core(setting: Setting) -> Iterator[Record]:
         "peer_value": growth(network)[1],
         "kcats": kcats.counts(),
     }
+
+
+def all_isozymes_paid(network: Network, table: Path) -> Costs:
+    """Costs of CPI-Pred's table as kinGEMs' public code counts them.
+
+    Of a reaction and direction the substrate with the highest mean kcat stands for all genes; each gene is paid for once
+    per clause of the rule's disjunctive form that it stands in, isozymes together. Masses are those of the
+    table's sequences; genes without one (`s0001`) are free.
+    """
+    with table.open(encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["kcat_mean"] and row["SEQ"]]
+    index = {reaction: j for j, reaction in enumerate(network.reactions)}
+    known: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for row in rows:
+        by_substrate = known.setdefault(row["Reactions"], {}).setdefault(row["Reaction_partners"], [])
+        by_substrate.append((row["Single_gene"], float(row["kcat_mean"])))
+    genes = {row["Single_gene"]: row["SEQ"] for row in rows}
+    mass = dict(zip(genes, molecular_masses([s.encode() for s in genes.values()]), strict=True))
+    costs = {"": np.zeros(len(network.reactions)), "_reverse": np.zeros(len(network.reactions))}
+    for named, substrates in known.items():
+        reaction, ending = named.removesuffix("_reverse"), "_reverse" if named.endswith("_reverse") else ""
+        if reaction == "FORt":  # written the other way round in this copy of the model
+            reaction, ending = "FORti", "" if ending else "_reverse"
+        if reaction not in index:
+            continue
+        paid = clauses(parse_gpr(network.gprs[index[reaction]]))
+        best = max(substrates.values(), key=lambda found: float(np.mean([kcat for _, kcat in found])))
+        for gene in {gene for gene, _ in best}:
+            kcat = float(np.mean([value for other, value in best if other == gene]))
+            costs[ending][index[reaction]] += sum(gene in clause for clause in paid) * mass[gene] / (3600.0 * kcat)
+    none = np.full(len(network.reactions), -1)
+    return Costs(costs[""], costs["_reverse"], none, none)
 
 
 def bench_cost(setting: Setting) -> Iterator[Record]:
