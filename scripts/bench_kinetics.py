@@ -494,9 +494,9 @@ def bench_core(setting: Setting) -> Iterator[Record]:
 def all_isozymes_paid(network: Network, table: Path) -> Costs:
     """Costs of CPI-Pred's table as kinGEMs' public code counts them.
 
-    Of a reaction and direction the substrate with the highest mean kcat stands for all genes; each gene is paid for once
-    per clause of the rule's disjunctive form that it stands in, isozymes together. Masses are those of the
-    table's sequences; genes without one (`s0001`) are free.
+    Of a reaction and direction the substrate with the highest mean kcat stands for all genes. Each gene is paid for
+    once per clause of the rule's disjunctive form that it stands in, isozymes together. Masses are those of the table's
+    sequences; genes without one (`s0001`) are free.
     """
     with table.open(encoding="utf-8") as handle:
         rows = [row for row in csv.DictReader(handle) if row["kcat_mean"] and row["SEQ"]]
