@@ -16,7 +16,7 @@ rule embed:
         runtime=forest.minutes("embed"),
         gpu=forest.gpus,
         # The profile allows one inside a job: shards of a batch go one after another.
-        encoder=1,
+        encoder=int(forest.config["embed"]["enabled"]),
     params:
         settings=forest.settings("embed"),
         rows=forest.row_facts("embed"),
