@@ -649,5 +649,6 @@ STAGE = Stage(
     resources=_resources,
     row_resources=_row_resources,
     versions=_versions,
+    switch="kinetics.enabled",
 )
 __all__ = ["POOL_EXCHANGE", "STAGE", "constrain", "process"]
