@@ -164,6 +164,16 @@ def test_measured_growth_is_met_and_each_change_listed(textbook: Network) -> Non
             assert row["after"] > row["before"] and "tuned by map" in kcat["source"]
 
 
+def test_draws_of_a_genome_of_measured_growth_grow_as_measured(textbook: Network) -> None:
+    products = constrain(task({"growth_per_h": "0.6"}, draws=8), textbook, proteins(textbook), "bacteria")
+    found = measures(products)
+    assert found["draws_solved"]["value"] == 8
+    for name in ("p05", "median", "p95"):
+        assert found[f"growth_draws_{name}"]["value"] == pytest.approx(0.6, rel=1e-6)
+    spread = [row["flux_p95"] - row["flux_p05"] for row in products.tables["ec_fba"].to_pylist()]
+    assert max(spread) > 0.1
+
+
 def test_measured_growth_of_a_table_counts_where_the_sheet_is_silent(textbook: Network, tmp_path: Path) -> None:
     (tmp_path / "rates.tsv").write_text("genome_id\tmedium\tgrowth_per_h\ng\tM9\t0.3\nh\t\t0.9\n")
     products = constrain(task(project=tmp_path, growth_rates="rates.tsv"), textbook, proteins(textbook), "bacteria")

@@ -43,7 +43,7 @@ from gemforest.kinetics.readers import read_kcats, read_measurements
 from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats
 from gemforest.kinetics.structures import RESOURCE as COMPOUND_STRUCTURES
 from gemforest.kinetics.structures import read_structures
-from gemforest.kinetics.tuning import Tuned, tune, used_protein
+from gemforest.kinetics.tuning import Tuned, to_measured, tune, used_protein
 from gemforest.ledger import Reason
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
@@ -160,9 +160,11 @@ def _solve(task: Task, network: Network, enzymes: Enzymes, kcats: Kcats) -> _Fou
     program = PoolProgram(network)
     pool, factors = _pool(task.parameters), task.parameters["kinetics.pool_factors"]
     target = _measured_growth(task)
-    tuned = None
+    tuned = condition = None
+    believed = kcats
     if target is not None and task.parameters["kinetics.tuning"] != "off":
         limits = pool * min(factors), pool * max(factors)
+        condition = to_measured(program, enzymes, kcats, pool, limits, target)
         tuned = tune(program, enzymes, kcats, pool, limits, target, task.parameters["kinetics.tuning"])
         kcats, pool = tuned.kcats, tuned.pool
     costs = reaction_costs(enzymes, enzyme_costs(enzymes.mass, kcats.log10), n)
@@ -183,8 +185,8 @@ def _solve(task: Task, network: Network, enzymes: Enzymes, kcats: Kcats) -> _Fou
         ranges = program.ranges(task.parameters["kinetics.fva_fraction"] * state.growth)
     draws = None
     if count := task.parameters["kinetics.draws"]:
-        log10 = draw_log10_kcats(kcats, gene_clusters(enzymes.genes), count, seed=0)
-        draws = solve_draws(program, enzymes, log10, pool)
+        log10 = draw_log10_kcats(believed, gene_clusters(enzymes.genes), count, seed=0)
+        draws = solve_draws(program, enzymes, log10, pool, condition)
     return _Found(
         network, enzymes, kcats, costs, pool, state, fluxes, plain_growth, draws, ranges, tuned, sweep, model, absent
     )
