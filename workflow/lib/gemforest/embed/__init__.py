@@ -166,4 +166,5 @@ STAGE = Stage(
     pooled=pooled,
     resources=_resources,
     versions=_versions,
+    switch="embed.enabled",
 )
