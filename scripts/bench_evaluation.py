@@ -42,6 +42,7 @@ PEER = "carveme"
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "unfilled": {"gapfill": {"enabled": False}},
+    "diamond_only": {"evidence": {"sources": ["D"]}},
     PEER: {"draft": {"engine": "carveme", "biomass": "universe"}, "gapfill": {"engine": "carveme"}},
 }
 THRESHOLD = 0.01

@@ -174,4 +174,5 @@ STAGE = Stage(
     resources=_resources,
     versions=_versions,
     output=_what_is_seen,
+    switch="embed.enabled",
 )

@@ -214,12 +214,15 @@ class _Grower:
         self.enough = problem.min_growth * _ENOUGH
         costs = np.zeros(len(self.kept))
         costs[self.column[problem.biomass]] = 1.0
+        # whether growth is enough is all that is asked
+        self.upper[self.column[problem.biomass]] = min(problem.min_growth, problem.upper[medium][problem.biomass])
         lower, upper = self.lower.copy(), self.upper.copy()
         closed = [self.column[j] for j in self.candidates]
         lower[closed] = upper[closed] = 0.0
-        self.program = LinearProgram(
-            problem.stoichiometry[:, self.kept], lower, upper, costs=costs, maximize=True, settings=_SETTINGS
-        )
+        # most metabolites of the universe are in no reaction kept: their rows only slow the simplex
+        matrix = problem.stoichiometry[:, self.kept].tocsr()
+        matrix = csc_array(matrix[np.flatnonzero(np.diff(matrix.indptr))])
+        self.program = LinearProgram(matrix, lower, upper, costs=costs, maximize=True, settings=_SETTINGS)
         self.open: frozenset[int] = frozenset()
 
     def grows(self, added: frozenset[int]) -> bool:
