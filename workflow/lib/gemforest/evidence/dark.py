@@ -18,7 +18,6 @@ from gemforest.evidence.neighbours import Neighbours, NeighbourSupport, proposal
 from gemforest.tables import TABLES
 
 PARAMETERS = "dark.json"
-TERMS = ("cosine", "margin", "vote", "kin_with_reaction", "log_genes_per_model")
 LEAST_COSINE = 0.5
 """A protein whose nearest neighbour is farther is not said to lie near known enzymes."""
 
@@ -62,11 +61,8 @@ class DarkCalls:
 def dark_columns(support: NeighbourSupport, priors: np.ndarray) -> dict[str, np.ndarray]:
     """Features of proposals; `priors` are c × PRIORS of their reactions."""
     return {
-        "cosine": support.cosine,
         "margin": support.margin,
-        "vote": support.vote,
         "kin_with_reaction": priors[:, PRIORS.index("kin_with_reaction")],
-        "log_genes_per_model": priors[:, PRIORS.index("log_genes_per_model")],
     }
 
 
