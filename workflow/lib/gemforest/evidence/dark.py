@@ -21,6 +21,9 @@ PARAMETERS = "dark.json"
 LEAST_COSINE = 0.5
 """A protein whose nearest neighbour is farther is not said to lie near known enzymes."""
 
+MOST_MARGIN = 0.35
+"""Beyond it the fit has seen nothing: a larger margin says no more."""
+
 MOST = 3
 """Proposals of one protein that the table keeps, the likeliest."""
 
@@ -61,7 +64,7 @@ class DarkCalls:
 def dark_columns(support: NeighbourSupport, priors: np.ndarray) -> dict[str, np.ndarray]:
     """Features of proposals; `priors` are c × PRIORS of their reactions."""
     return {
-        "margin": support.margin,
+        "margin": np.minimum(support.margin, MOST_MARGIN),
         "kin_with_reaction": priors[:, PRIORS.index("kin_with_reaction")],
     }
 
