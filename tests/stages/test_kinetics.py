@@ -128,6 +128,9 @@ def test_what_is_costed_and_where_kcats_are_from_is_told(products: Products) -> 
     assert 0.0 < found["costed_share_of_flux"]["value"] < 1.0
     assert found["class_means_only"]["flagged"] and "little more" in found["class_means_only"]["detail"]
     assert len(found["largest_consumer"]["detail"].split(", ")) == 10
+    assert 0.0 < found["structures_share_of_metabolites"]["value"] < 1.0
+    assert 0.0 < found["structures_share_of_reactions"]["value"] < 1.0
+    assert 0.0 < found["structures_share_of_flux"]["value"] < 1.0
 
 
 def test_off_leaves_empty_tables_and_no_model() -> None:
@@ -162,6 +165,16 @@ def test_measured_growth_is_met_and_each_change_listed(textbook: Network) -> Non
             kcat = now[row["reaction"], row["direction"], tuple(row["genes"])]
             assert kcat["kcat_per_s"] == pytest.approx(row["after"])
             assert row["after"] > row["before"] and "tuned by map" in kcat["source"]
+
+
+def test_draws_of_a_genome_of_measured_growth_grow_as_measured(textbook: Network) -> None:
+    products = constrain(task({"growth_per_h": "0.6"}, draws=8), textbook, proteins(textbook), "bacteria")
+    found = measures(products)
+    assert found["draws_solved"]["value"] == 8
+    for name in ("p05", "median", "p95"):
+        assert found[f"growth_draws_{name}"]["value"] == pytest.approx(0.6, rel=1e-6)
+    spread = [row["flux_p95"] - row["flux_p05"] for row in products.tables["ec_fba"].to_pylist()]
+    assert max(spread) > 0.1
 
 
 def test_measured_growth_of_a_table_counts_where_the_sheet_is_silent(textbook: Network, tmp_path: Path) -> None:

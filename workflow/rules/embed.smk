@@ -12,6 +12,8 @@ rule embed:
         mem_mb=forest.memory_mb("embed"),
         runtime=forest.minutes("embed"),
         gpu=forest.gpus,
+        # The profile allows one inside a job: shards of a batch go one after another.
+        encoder=int(forest.config["embed"]["enabled"]),
     params:
         settings=forest.settings("embed"),
         rows=forest.row_facts("embed"),
