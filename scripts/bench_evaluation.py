@@ -45,7 +45,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "diamond_only": {"evidence": {"sources": ["D"]}},
     "evidence_in_carving": {"evidence": {"scores": "fill"}},
     "unfilled": {"gapfill": {"enabled": False}},
-    "diamond_only": {"evidence": {"sources": ["D"]}},
     PEER: {"draft": {"engine": "carveme", "biomass": "universe"}, "gapfill": {"engine": "carveme"}},
 }
 ENZYMES = "enzyme_constrained"
