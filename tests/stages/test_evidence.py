@@ -15,6 +15,7 @@ from gemforest import evidence as evidence_stage
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
 from gemforest.evidence import rules_of
+from gemforest.evidence.encoder import say_once
 from gemforest.evidence.scores import score_reactions
 from gemforest.sequences import fasta_genes, tabulate
 from gemforest.stage import Context
@@ -118,6 +119,7 @@ def test_scores_made_of_probabilities_fill_or_replace_carvemes(tables: dict[str,
 def test_an_encoder_that_is_asked_and_not_there_changes_nothing_and_is_told(
     tables: dict[str, pa.Table], caplog: pytest.LogCaptureFixture
 ) -> None:
+    say_once.cache_clear()
     without = made(tables, sources=["D", "E"])
     nothing = {"embeddings": TABLES["embeddings"].empty()}
     asked = made(tables | nothing, sources=["D", "E", "N"], dark="use")

@@ -45,7 +45,7 @@ def hear_encoder(context: Context, embeddings: pa.Table, genes: int) -> tuple[Ne
     folder = embeddings["store"][0].as_py() if embeddings.num_rows else ""
     missing = _missing(context, embeddings.num_rows, genes, folder)
     if missing:
-        _say(missing)
+        say_once(missing)
         return None, Heard(LETTER, folder or "none", VERSION, (), note=missing)
     store, index = _opened(context.project / str(parameter(context.config, "embed.store")) / folder, context.cache)
     near = nearest(index, store.read(embeddings["seq_key"].to_pylist()))
@@ -85,6 +85,6 @@ def _opened(folder: Path, cache_folder: Path) -> tuple[EmbeddingStore, Index]:
 
 
 @cache
-def _say(text: str) -> None:
+def say_once(text: str) -> None:
     """Once for each process, not for each genome."""
     logging.getLogger(__name__).warning(text)
