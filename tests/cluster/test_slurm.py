@@ -310,7 +310,9 @@ def grouped(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Grouped:
     rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(len(SHARDS))]
     sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
     folder = tmp_path_factory.mktemp("grouped") / "project"
-    context = make_project(folder, sheet, shard_size=1, embed=ENCODER | {"batch_shards": 2})
+    # A short limit of a genome: the time of all jobs of a group must fit into the longest that the partition allows.
+    limits = {"seconds": 300}
+    context = make_project(folder, sheet, shard_size=1, embed=ENCODER | {"batch_shards": 2}, limits=limits)
     shipped = (REPOSITORY / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
     (folder / "profile").mkdir()
     (folder / "profile" / "config.yaml").write_text(shipped + GROUPS)
