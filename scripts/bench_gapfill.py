@@ -67,6 +67,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two proteomes, three media, one seed")
     parser.add_argument("--only", choices=["fills", "recovery", "policies"])
     parser.add_argument("--own", action="store_true", help="fills: two media per genome, its benchmark's first")
+    parser.add_argument("--genome", help="fills: this one only")
+    parser.add_argument("--no-peer", action="store_true", help="fills: ours only (SCIP may use up its ten minutes)")
     parser.add_argument("--labels", type=Path, help="policies: TSV with org_id, bigg_id, growth")
     parser.add_argument("--carveme", type=Path, help="policies: folder of CarveMe's drafts, ORG_ID.xml")
     parser.add_argument("--answers", type=Path, help="policies: JSON that keeps every answer; taken up again")
@@ -77,9 +79,11 @@ def main() -> None:
     if parsed.only in (None, "fills"):
         # M. genitalium last: on its rich media CarveMe's search may use up its ten minutes
         for name in sorted(drafts, key=lambda name: (name in RICH_ONLY, name))[: 2 if parsed.quick else None]:
+            if parsed.genome not in (None, name):
+                continue
             media = OWN.get(name, MEDIA) if parsed.own else MEDIA[: 3 if parsed.quick else None]
             for medium in RICH_ONLY.get(name, media):
-                found = fills(name, drafts[name], medium)
+                found = fills(name, drafts[name], medium, not parsed.no_peer)
                 records += found
                 print("\n".join(map(json.dumps, found)), flush=True)
     if parsed.only in (None, "recovery"):
@@ -107,8 +111,8 @@ def read_drafts(project: Path) -> dict[str, Draft]:
     return found
 
 
-def fills(name: str, draft: Draft, medium: str) -> list[Record]:
-    """One draft on one medium, both engines."""
+def fills(name: str, draft: Draft, medium: str, with_peer: bool) -> list[Record]:
+    """One draft on one medium, both engines or ours alone."""
     universe, present = draft.universe, frozenset(draft.reactions)
     limits = read_media(ROOT / "config" / "media.tsv").uptakes(medium, UPTAKE)
     bounds = exchange_bounds(universe.network, limits, UPTAKE)
@@ -123,15 +127,26 @@ def fills(name: str, draft: Draft, medium: str) -> list[Record]:
     except Infeasible:
         ours = None
     between = time.process_time()
+    peer: frozenset[str] | None = None
     try:
-        peer: frozenset[str] | None = fill(sbml, draft.reactions, draft.evidence.scores, bounds, LEAST_GROWTH, medium)
+        if with_peer:
+            peer = fill(sbml, draft.reactions, draft.evidence.scores, bounds, LEAST_GROWTH, medium)
     except GenomeError:
-        peer = None
+        pass
     ended = time.process_time()
-    on_peer = on | {"peer": "CarveMe 1.6.6, SCIP"}
-    seconds = on_peer | {"what": "CPU", "value": between - started, "unit": "s", "peer_value": ended - between}
+    on_peer = on | ({"peer": "CarveMe 1.6.6, SCIP"} if with_peer else {})
+    seconds = on_peer | {
+        "what": "CPU",
+        "value": between - started,
+        "unit": "s",
+        "peer_value": ended - between if with_peer else None,
+    }
     if ours is None:
-        return [on_peer | {"what": "infeasible", "value": 1, "unit": "", "peer_value": int(peer is None)}, seconds]
+        return [
+            on_peer
+            | {"what": "infeasible", "value": 1, "unit": "", "peer_value": int(peer is None) if with_peer else None},
+            seconds,
+        ]
     paid = [None if added is None else sum(costs[r] for r in added - present) for added in (ours, peer)]
     size = None if peer is None else len(peer)
     filled = without_cycles(subnetwork(universe, [*draft.reactions, *sorted(ours - present)], {}, name), closed)

@@ -2,7 +2,7 @@
 
 Every organism's draft is filled by each policy; then growth on each carbon source of the labels is asked for on the
 base medium of minerals and vitamins, and counts above what the base gives alone. Some policies then close what has no
-gene and the fill's medium does not need (`gapfill/closing.py`). Graded answers: the cost of a fill for the source
+gene and the fill's medium does not need (`closing.py`). Graded answers: the cost of a fill for the source
 alone, and minus the sum of -log P along the cheapest route of the source (`simulate/growth_score.py`). The policy of an
 organism is chosen on the others (leave one organism out); so are the cuts of graded answers.
 """
@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from gemforest.closing import shut, unneeded, without_gene
 from gemforest.config import complete
 from gemforest.errors import GenomeError
 from gemforest.evaluation.metrics import auc, confusion, macro_interval, number
 from gemforest.fluxes import flux_program, with_bounds
 from gemforest.gapfill import Filling, counted_growth, fill_with_highs, without_cycles
 from gemforest.gapfill.carveme_engine import fill
-from gemforest.gapfill.closing import shut, unneeded, without_gene
 from gemforest.gapfill.costs import crosses_membranes
 from gemforest.gapfill.filling import Infeasible
 from gemforest.lp import LinearProgram, Status
@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = "minerals_vitamins"
 POOLED = "base_and_all_sources"
 UPTAKE, LEAST, GROWS = 10.0, 0.05, 0.01
-GRADED = "cost of a fill per source"
+GRADED = "cost of a fill per source, on top of its own medium's"
 ROUTE = "growth score"
 SHARES = (0.3, 0.6)
 """Reactions on this share of an organism's routes are free in the growth score; the product's is 0.6."""
@@ -55,7 +55,9 @@ FILLS: dict[str, tuple[str, dict[str, Any]]] = {
     "M9, vitamins (default)": (OWN, {}),
     "LB": ("LB", {}),
     "base with sources pooled": (POOLED, {}),
+    **{f"M9, vitamins, transporters at {price:g}": (OWN, {"transport_cost": price}) for price in (0.25, 0.5, 2.0, 4.0)},
 }
+"""Medium and settings; transporters cost 1 by default."""
 DEFAULT = "M9, vitamins (default)"
 
 
@@ -106,7 +108,8 @@ def policies(project: Path, labels: Path, carveme: Path | None, kept: Path | Non
                 if kept is not None:
                     kept.write_text(json.dumps(answers))
                 print(f"{one.org_id}\t{part.__name__}", flush=True)
-    return judge(truth, {policy: found for policy, found in answers.items() if set(found) >= set(truth)})
+    whole = {policy: found for policy, found in answers.items() if set(found) >= set(truth)}
+    return [record | {"labels": labels.name} for record in judge(truth, whole)]
 
 
 # -- answers by policy -------------------------------------------------------------------------------------------------
@@ -170,11 +173,13 @@ class Organism:
         }
 
     def costs(self, known: frozenset[str]) -> dict[str, dict[str, float]]:
-        """Minus the cost of the cheapest fill for each source alone; minus infinity where nothing helps."""
+        """Minus the cost of the cheapest fill for each source alone; minus infinity where nothing helps.
+
+        What the own medium's fill added is free: every source needs it, and it costs the search most of its time.
+        """
         if GRADED in known:
             return {}
-        filling = Filling(self._task("M9", {}))
-        filling.take_up_vitamins(BASE)
+        filling = self._filled(self.medium(OWN), {})
         base = read_media(self.media).uptakes(BASE, UPTAKE)
         assert base is not None
         network, present = filling.universe.network, frozenset({*filling.draft.reactions, *filling.added})

@@ -128,6 +128,9 @@ def test_what_is_costed_and_where_kcats_are_from_is_told(products: Products) -> 
     assert 0.0 < found["costed_share_of_flux"]["value"] < 1.0
     assert found["class_means_only"]["flagged"] and "little more" in found["class_means_only"]["detail"]
     assert len(found["largest_consumer"]["detail"].split(", ")) == 10
+    assert 0.0 < found["structures_share_of_metabolites"]["value"] < 1.0
+    assert 0.0 < found["structures_share_of_reactions"]["value"] < 1.0
+    assert 0.0 < found["structures_share_of_flux"]["value"] < 1.0
 
 
 def test_off_leaves_empty_tables_and_no_model() -> None:

@@ -40,7 +40,7 @@ from gemforest.kinetics.draws import Draws, draw_log10_kcats, gene_clusters, sol
 from gemforest.kinetics.ecmodel import BACKWARD, POOL_EXCHANGE, PoolProgram, PoolRanges, PoolState, constrained_network
 from gemforest.kinetics.predictor import RESOURCE, ec_means, load_predictor
 from gemforest.kinetics.readers import read_kcats, read_measurements
-from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats
+from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats, structured
 from gemforest.kinetics.structures import RESOURCE as COMPOUND_STRUCTURES
 from gemforest.kinetics.structures import read_structures
 from gemforest.kinetics.tuning import Tuned, to_measured, tune, used_protein
@@ -122,7 +122,8 @@ def constrain(task: Task, network: Network, proteins: pa.Table, domain: str) -> 
     at_home = _on_medium(task, network, media, medium)
     masses = dict(zip(proteins["gene_id"].to_pylist(), proteins["mass_g_per_mol"].to_pylist(), strict=True))
     enzymes = find_enzymes(at_home, masses, _copies(task))
-    kcats = find_kcats(at_home, enzymes, _genome(task, proteins, domain), _knowledge(task))
+    known = _knowledge(task)
+    kcats = find_kcats(at_home, enzymes, _genome(task, proteins, domain), known)
     found = _solve(task, at_home, enzymes, kcats)
     rows = {
         "kcats": list(_kcat_rows(task.genome_id, found)),
@@ -132,7 +133,7 @@ def constrain(task: Task, network: Network, proteins: pa.Table, domain: str) -> 
             *_elsewhere(task, network, media, found),
         ],
         "ec_fva": list(_range_rows(task, _place(found.network, medium), found)),
-        "ec_summary": list(_summary_rows(task, medium, found)),
+        "ec_summary": list(_summary_rows(task, medium, found, known.structures)),
         "ec_tuning": list(_tuning_rows(task.genome_id, medium, found)),
     }
     tables = {name: pa.Table.from_pylist(rows[name], schema=TABLES[name].schema) for name in TABLES_WRITTEN}
@@ -503,8 +504,8 @@ class _Figure:
     detail: str = ""
 
 
-def _summary_rows(task: Task, medium: str, found: _Found) -> Iterator[dict[str, Any]]:
-    for figure in _figures(found):
+def _summary_rows(task: Task, medium: str, found: _Found, structures: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for figure in (*_figures(found), *_structured_shares(found, structures)):
         yield {
             "genome_id": task.genome_id,
             "medium": medium,
@@ -559,6 +560,20 @@ def _shares(found: _Found) -> Iterator[_Figure]:
     largest = [e for e in np.argsort(-used)[:10] if used[e] > 0.0]
     listed = ", ".join(f"{network.reactions[found.enzymes.reaction[e]]} {used[e]:.3g}" for e in largest)
     yield _Figure("largest_consumer", float(used.max(initial=0.0)), "mg gDW^-1", detail=listed)
+
+
+def _structured_shares(found: _Found, structures: Mapping[str, str]) -> Iterator[_Figure]:
+    """How much of the model substrate structures cover."""
+    network = found.network
+    inner = ~boundary(network)
+    inner[network.biomass] = False
+    metabolites, reactions = structured(network, structures)
+    flux = np.abs(np.nan_to_num(found.fluxes.fluxes))
+    yield _Figure("structures_share_of_metabolites", float(metabolites.mean()))
+    says = "with a compound of known structure that is no currency"
+    yield _Figure("structures_share_of_reactions", float(reactions[inner].mean()), detail=says)
+    share = float(flux[inner & reactions].sum() / max(flux[inner].sum(), 1e-300))
+    yield _Figure("structures_share_of_flux", share, detail=says)
 
 
 def _tier_figures(found: _Found) -> Iterator[_Figure]:
