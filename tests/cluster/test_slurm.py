@@ -54,20 +54,26 @@ class Job:
     limit: str
     waits_for: str
     partition: str
-    gpus: str
     what: str
 
 
 def jobs(since: int = 0) -> list[Job]:
     """Jobs with numbers above `since`, ended ones too; `what` is the rule and its wildcards."""
     lines = subprocess.run(
-        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%C|%l|%r|%P|%b|%k"],
+        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%C|%l|%r|%P|%k"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    found = [Job(*line.split("|", 9)) for line in lines]
+    found = [Job(*line.split("|", 8)) for line in lines]
     return [job for job in found if int(job.number) > since]
+
+
+def gpus(number: str) -> str:
+    """GPUs that a job asked for, as SLURM has them."""
+    said = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"TresPerJob=(\S+)", said)
+    return found[1] if found else ""
 
 
 def megabytes(text: str) -> int:
@@ -310,7 +316,9 @@ def grouped(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Grouped:
     rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(len(SHARDS))]
     sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
     folder = tmp_path_factory.mktemp("grouped") / "project"
-    context = make_project(folder, sheet, shard_size=1, embed=ENCODER | {"batch_shards": 2})
+    # A short limit of a genome: the time of all jobs of a group must fit into the longest that the partition allows.
+    limits = {"seconds": 300}
+    context = make_project(folder, sheet, shard_size=1, embed=ENCODER | {"batch_shards": 2}, limits=limits)
     shipped = (REPOSITORY / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
     (folder / "profile").mkdir()
     (folder / "profile" / "config.yaml").write_text(shipped + GROUPS)
@@ -334,7 +342,8 @@ def grouped(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Grouped:
 
 def test_a_batch_of_shards_is_embedded_in_one_job_on_one_gpu(grouped: Grouped) -> None:
     batches = grouped.of("embed")
-    assert [(job.state, job.partition, job.gpus) for job in batches] == [("COMPLETED", "gpu", "gres:gpu:1")] * 2
+    asked = [(job.state, job.partition, gpus(job.number)) for job in batches]
+    assert asked == [("COMPLETED", "gpu", "gres:gpu:1")] * 2
     assert outcomes(grouped.context, "embed") == dict.fromkeys(("g0", "g1", "g2", "g3"), ("ok", ""))
 
 

@@ -239,6 +239,16 @@ def test_an_edited_file_wakes_its_shard(state: Callable[..., Context]) -> None:
     assert woken(context) == from_stage_on(*STAGE_NAMES, shards=1)
 
 
+def test_an_edited_file_changes_the_key_of_its_genome_alone(state: Callable[..., Context]) -> None:
+    context = state()
+    fetch = all_stages()[0]
+    before = keys(context, fetch)
+    (context.project / "g3.faa").write_text(">a\nMKV\n>b\nMKV\n")
+    write_plan(make_plan(context), context)
+    after = keys(context, fetch)
+    assert {genome for genome in before if before[genome] != after[genome]} == {"g3"}
+
+
 def test_another_diamond_wakes_homology_and_what_follows(state: Callable[..., Context], tmp_path: Path) -> None:
     other = tmp_path / "bin" / "diamond"
     other.parent.mkdir()
@@ -247,11 +257,14 @@ def test_another_diamond_wakes_homology_and_what_follows(state: Callable[..., Co
     assert woken(state(), first_on_path=other.parent) == from_stage_on("homology")
 
 
-def test_another_carveme_wakes_what_reads_its_data(state: Callable[..., Context], tmp_path: Path) -> None:
-    declared = tmp_path / "lib" / "carveme-9.9.9.dist-info" / "METADATA"
+@pytest.mark.parametrize(("package", "first"), [("carveme", "evidence"), ("fair_esm", "embed")])
+def test_another_version_of_a_package_wakes_what_depends_on_it(
+    state: Callable[..., Context], tmp_path: Path, package: str, first: str
+) -> None:
+    declared = tmp_path / "lib" / f"{package}-9.9.9.dist-info" / "METADATA"
     declared.parent.mkdir(parents=True)
-    declared.write_text("Metadata-Version: 2.1\nName: carveme\nVersion: 9.9.9\n")
-    assert woken(state(), lib=tmp_path / "lib") == from_stage_on("evidence")
+    declared.write_text(f"Metadata-Version: 2.1\nName: {package.replace('_', '-')}\nVersion: 9.9.9\n")
+    assert woken(state(), lib=tmp_path / "lib") == from_stage_on(first)
 
 
 def test_a_stage_that_gives_other_results_wakes_itself_and_what_follows(state: Callable[..., Context]) -> None:
