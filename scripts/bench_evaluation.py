@@ -35,15 +35,20 @@ from gemforest.evaluation.growth import evaluate_growth
 from gemforest.evaluation.metrics import bootstrap_interval, confusion, macro
 from gemforest.evaluation.project import Finished, Genome, needed_stages, run_project
 from gemforest.ledger import read_ledger
+from gemforest.models import Network, read_sbml
 
 PROJECT = Path(__file__).resolve().parents[1]
 CACHE = PROJECT / "resources" / "cache"
 PEER = "carveme"
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
+    "diamond_only": {"evidence": {"sources": ["D"]}},
+    "evidence_in_carving": {"evidence": {"scores": "fill"}},
     "unfilled": {"gapfill": {"enabled": False}},
     PEER: {"draft": {"engine": "carveme", "biomass": "universe"}, "gapfill": {"engine": "carveme"}},
 }
+ENZYMES = "enzyme_constrained"
+"""The default's models under their enzyme pool; on CarveMe's six only, for yes and no hardly change with it."""
 THRESHOLD = 0.01
 CARVEME_THRESHOLD = 0.1
 """Growth from which CarveMe's paper calls growth on plates."""
@@ -73,25 +78,38 @@ def run_six(work: Path, variant: str, organisms: list[Organism], cores: int) -> 
         )
         for organism in organisms
     ]
-    settings = {"simulate": dict(NOTHING)} | VARIANTS[variant]
+    settings = {"simulate": dict(NOTHING)} | VARIANTS.get(variant, {})
     folder = project_folder(work, variant, "benchmark") / "project"
-    return run_project(folder, genomes, settings, last="gapfill", cores=cores, cache=CACHE)
+    last = "kinetics" if variant == ENZYMES else "gapfill"
+    return run_project(folder, genomes, settings, last, cores=cores, cache=CACHE)
+
+
+def model_of(finished: Finished, variant: str, organism: Organism) -> Network | None:
+    """A variant's model of an organism; None where there is none, and then the reason is printed."""
+    name = organism.proteome
+    if name not in finished.places:
+        print(f"no model\t{variant}\t{name}\t{finished.reasons[name]}")
+        return None
+    if variant != ENZYMES:
+        return finished.network(name)
+    path = finished.context.store.model_path("ec_models", *finished.places[name])
+    if not path.exists():
+        print(f"no enzyme-constrained model\t{name}\tsee its ec_summary")
+        return None
+    return read_sbml(path)
 
 
 def benchmark(work: Path, organisms: list[Organism], cores: int) -> Iterator[Record]:
     """Each task, organism and variant against the default; the default against the peer."""
     labels: dict[tuple[str, str], dict[str, Labels]] = {}
-    for variant in VARIANTS:
+    for variant in (*VARIANTS, ENZYMES):
         finished = run_six(work, variant, organisms, cores)
         for organism in organisms:
             found: dict[str, Labels] = {}
-            if organism.proteome in finished.places:
-                network = finished.network(organism.proteome)
+            if network := model_of(finished, variant, organism):
                 found["Biolog"] = biolog(organism, network, THRESHOLD)
                 found["Biolog at 0.1 1/h"] = biolog(organism, network, CARVEME_THRESHOLD)
                 found["essentiality"] = essentiality(organism, network) if organism.has_essentiality else {}
-            else:
-                print(f"no model\t{variant}\t{organism.proteome}\t{finished.reasons[organism.proteome]}")
             for task, answers in found.items():
                 if answers:
                     labels.setdefault((task, variant), {})[organism.short] = answers

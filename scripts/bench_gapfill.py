@@ -1,13 +1,14 @@
 """Gap-filling: beside CarveMe with SCIP, after reactions were taken away, and by measured growth.
 
     python scripts/bench_gapfill.py --project FOLDER [--quick] [--only fills|recovery] [--json FILE]
-    python scripts/bench_gapfill.py --only phenotypes --project FOLDER --labels TSV [--carveme FOLDER] [--json FILE]
+    python scripts/bench_gapfill.py --only policies --project FOLDER --labels TSV [--carveme FOLDER] [--answers JSON]
 
-FOLDER is a project whose drafts are done (`gemforest run`): the shipped six proteomes, or for `phenotypes` the
+FOLDER is a project whose drafts are done (`gemforest run`): the shipped six proteomes, or for `policies` the
 organisms of the labels (`gemforest evaluate growth` leaves such a project). `fills`: every draft on every medium of
 CarveMe's benchmark, both engines on the same draft with the same costs (1 per reaction, less by CarveMe's score).
 `recovery`: 5, 20 and 50 reactions taken at random from iJO1366 and two drafts, and looked for in the whole universe,
-with and without evidence. `phenotypes`: `scripts/gapfill_phenotypes.py`. Seconds are CPU seconds.
+with and without evidence. `policies`: which fill answers growth best (`scripts/gapfill_policies.py`).
+Seconds are CPU seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gapfill_phenotypes import phenotypes
+from gapfill_policies import policies
 from scipy.sparse import coo_array, csc_array
 
 from gemforest.energy import free_atp, universe_closed_directions
@@ -64,11 +65,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, required=True, help="project whose drafts are done")
     parser.add_argument("--quick", action="store_true", help="two proteomes, three media, one seed")
-    parser.add_argument("--only", choices=["fills", "recovery", "phenotypes"])
+    parser.add_argument("--only", choices=["fills", "recovery", "policies"])
     parser.add_argument("--own", action="store_true", help="fills: two media per genome, its benchmark's first")
-    parser.add_argument("--labels", type=Path, help="phenotypes: TSV with org_id, bigg_id, growth")
-    parser.add_argument("--carveme", type=Path, help="phenotypes: folder of CarveMe's drafts, ORG_ID.xml")
-    parser.add_argument("--answers", type=Path, help="phenotypes: JSON that keeps every answer; taken up again")
+    parser.add_argument("--genome", help="fills: this one only")
+    parser.add_argument("--no-peer", action="store_true", help="fills: ours only (SCIP may use up its ten minutes)")
+    parser.add_argument("--labels", type=Path, help="policies: TSV with org_id, bigg_id, growth")
+    parser.add_argument("--carveme", type=Path, help="policies: folder of CarveMe's drafts, ORG_ID.xml")
+    parser.add_argument("--answers", type=Path, help="policies: JSON that keeps every answer; taken up again")
     parser.add_argument("--json", type=Path)
     parsed = parser.parse_args()
     drafts = read_drafts(parsed.project)
@@ -76,17 +79,19 @@ def main() -> None:
     if parsed.only in (None, "fills"):
         # M. genitalium last: on its rich media CarveMe's search may use up its ten minutes
         for name in sorted(drafts, key=lambda name: (name in RICH_ONLY, name))[: 2 if parsed.quick else None]:
+            if parsed.genome not in (None, name):
+                continue
             media = OWN.get(name, MEDIA) if parsed.own else MEDIA[: 3 if parsed.quick else None]
             for medium in RICH_ONLY.get(name, media):
-                found = fills(name, drafts[name], medium)
+                found = fills(name, drafts[name], medium, not parsed.no_peer)
                 records += found
                 print("\n".join(map(json.dumps, found)), flush=True)
     if parsed.only in (None, "recovery"):
         records += recovery(drafts, range(1 if parsed.quick else 5))
-    if parsed.only == "phenotypes":
+    if parsed.only == "policies":
         if parsed.labels is None:
-            parser.error("phenotypes needs --labels")
-        records += phenotypes(parsed.project, parsed.labels, parsed.carveme, parsed.answers, parsed.quick)
+            parser.error("policies needs --labels")
+        records += policies(parsed.project, parsed.labels, parsed.carveme, parsed.answers, parsed.quick)
     if parsed.only != "fills":
         print("\n".join(map(json.dumps, records)))
     if parsed.json:
@@ -106,8 +111,8 @@ def read_drafts(project: Path) -> dict[str, Draft]:
     return found
 
 
-def fills(name: str, draft: Draft, medium: str) -> list[Record]:
-    """One draft on one medium, both engines."""
+def fills(name: str, draft: Draft, medium: str, with_peer: bool) -> list[Record]:
+    """One draft on one medium, both engines or ours alone."""
     universe, present = draft.universe, frozenset(draft.reactions)
     limits = read_media(ROOT / "config" / "media.tsv").uptakes(medium, UPTAKE)
     bounds = exchange_bounds(universe.network, limits, UPTAKE)
@@ -122,15 +127,26 @@ def fills(name: str, draft: Draft, medium: str) -> list[Record]:
     except Infeasible:
         ours = None
     between = time.process_time()
+    peer: frozenset[str] | None = None
     try:
-        peer: frozenset[str] | None = fill(sbml, draft.reactions, draft.evidence.scores, bounds, LEAST_GROWTH, medium)
+        if with_peer:
+            peer = fill(sbml, draft.reactions, draft.evidence.scores, bounds, LEAST_GROWTH, medium)
     except GenomeError:
-        peer = None
+        pass
     ended = time.process_time()
-    on_peer = on | {"peer": "CarveMe 1.6.6, SCIP"}
-    seconds = on_peer | {"what": "CPU", "value": between - started, "unit": "s", "peer_value": ended - between}
+    on_peer = on | ({"peer": "CarveMe 1.6.6, SCIP"} if with_peer else {})
+    seconds = on_peer | {
+        "what": "CPU",
+        "value": between - started,
+        "unit": "s",
+        "peer_value": ended - between if with_peer else None,
+    }
     if ours is None:
-        return [on_peer | {"what": "infeasible", "value": 1, "unit": "", "peer_value": int(peer is None)}, seconds]
+        return [
+            on_peer
+            | {"what": "infeasible", "value": 1, "unit": "", "peer_value": int(peer is None) if with_peer else None},
+            seconds,
+        ]
     paid = [None if added is None else sum(costs[r] for r in added - present) for added in (ours, peer)]
     size = None if peer is None else len(peer)
     filled = without_cycles(subnetwork(universe, [*draft.reactions, *sorted(ours - present)], {}, name), closed)

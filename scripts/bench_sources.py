@@ -2,7 +2,9 @@
 
     python scripts/bench_sources.py --json tests/bench/sources.json
 
-The genome is CarveMe's E. coli K-12 proteome. `--rows` sets the size of the users' table (10,000,000 unless `--quick`).
+The genome is CarveMe's E. coli K-12 proteome. Source N is timed on random vectors of the shipped encoder's width: only
+the number of them counts. `--only` leaves the other part's records in the JSON file as they are. `--rows` sets the size
+of the users' table (10,000,000 unless `--quick`).
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete, parameter
 from gemforest.evidence.calls import call_reactions
 from gemforest.evidence.ecreactions import reaction_ecs
+from gemforest.evidence.homologs import bigg_reference
 from gemforest.evidence.listening import from_enzymes
+from gemforest.evidence.neighbours import make_index, nearest, neighbour_support
 from gemforest.evidence.verdicts import gene_reactions_table
 from gemforest.homology import DEEP_PERCENT, search, search_enzymes
 from gemforest.sequences import fasta_genes, tabulate
@@ -33,6 +38,8 @@ from gemforest.tables import TABLES
 
 GENOME = "Ecoli_K12_MG1655"
 BENCHES = ("genome", "table")
+GENOMES = 10
+WIDTH = 200
 
 TABLE = """
 import json, resource, sys, time
@@ -102,7 +109,34 @@ def bench_genome(folder: Path) -> list[dict[str, object]]:
         seconds = round(cpu() - started, 2)
         records.append({"what": f"calls of a genome, sources {name}", "value": seconds, "unit": "s CPU",
                         "calls": calls.num_rows})  # fmt: skip
-    return records
+    before = peak_mb()
+    for _ in range(GENOMES):
+        heard = [from_enzymes(proteins, hits)]
+        gene_reactions_table(GENOME, call_reactions(proteins, homologs, heard, ecs), 0.02)
+    records.append({"what": f"peak memory after {GENOMES} more genomes, sources DE", "value": round(peak_mb()),
+                    "unit": "MB", "peer": "after the first", "peer_value": round(before)})  # fmt: skip
+    return [*records, *bench_neighbours(proteins.num_rows)]
+
+
+def bench_neighbours(proteins: int) -> list[dict[str, object]]:
+    reference, rng = bigg_reference(), np.random.default_rng(0)
+    n = len(reference.genes)
+    index = make_index(rng.normal(size=(n, WIDTH)).astype(np.float32), np.arange(n))
+    asked = rng.normal(size=(proteins, WIDTH)).astype(np.float32)
+    started = cpu()
+    near = nearest(index, asked)
+    searched, started = cpu() - started, cpu()
+    pairs = rng.integers(0, proteins, 30_000), rng.integers(0, len(reference.reactions), 30_000)
+    neighbour_support(*pairs, near, reference)
+    return [
+        {"what": f"source N, {proteins} proteins against {n}", "value": round(searched, 2), "unit": "s CPU"},
+        {"what": "source N, what neighbours say of 30,000 candidates", "value": round(cpu() - started, 2),
+         "unit": "s CPU"},
+    ]  # fmt: skip
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def bench_table(folder: Path, rows: int) -> list[dict[str, object]]:
@@ -133,12 +167,16 @@ def main() -> None:
     for name in [given.only] if given.only else BENCHES:
         with tempfile.TemporaryDirectory() as folder:
             if name == "genome":
-                records += bench_genome(Path(folder))
+                found = bench_genome(Path(folder))
             else:
-                records += bench_table(Path(folder), 200_000 if given.quick else given.rows)
+                found = bench_table(Path(folder), 200_000 if given.quick else given.rows)
+            records += [{"bench": name} | record for record in found]
     for record in records:
         print(record)
     if given.json:
+        if given.only and given.json.exists():
+            kept = json.loads(given.json.read_text())["records"]
+            records = [record for record in kept if record.get("bench") != given.only] + records
         machine = {"platform": platform.platform(), "wall_s": round(time.perf_counter() - started)}
         given.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
 

@@ -60,7 +60,9 @@ def main() -> None:
     shards = math.ceil(parsed.genomes / parsed.shard_size)
     at_a_time = parsed.jobs or yaml.safe_load((REPOSITORY / "workflow/profiles/slurm/config.yaml").read_text())["jobs"]
     load = sizing.Load(parsed.shard_size, parsed.shard_size * parsed.megaresidues)
-    stages = [plan_stage(name, shards, load, parsed.embed) for name in STAGE_NAMES]
+    # Without the encoder its stage has no jobs.
+    names = [name for name in STAGE_NAMES if parsed.embed or name != "embed"]
+    stages = [plan_stage(name, shards, load) for name in names]
     found = totals(stages, parsed, shards, at_a_time)
     print(f"{parsed.genomes:,} genomes in {shards:,} shards of {parsed.shard_size}\n")
     print("| stage | jobs | cores | minutes a job | asks for | core hours |\n|---|---|---|---|---|---|")
@@ -77,13 +79,12 @@ def main() -> None:
         parsed.json.write_text(json.dumps({"stages": [vars(row) for row in stages], "totals": found}, indent=1) + "\n")
 
 
-def plan_stage(name: str, shards: int, load: sizing.Load, embed: bool) -> StagePlan:
+def plan_stage(name: str, shards: int, load: sizing.Load) -> StagePlan:
     """The jobs of a stage, one a shard."""
-    cost = sizing.cost_of(sizing.EMBED_ON if name == "embed" and embed else name)
+    cost = sizing.cost_of(sizing.EMBED_ON if name == "embed" else name)
     cores = sizing.cores(cost, load)
     asked = sizing.minutes(cost, load, cores, 1, genome_limit_s=1800), sizing.memory_mb(cost, load, cores, 1)
-    on_head = name == "fetch" or (name == "embed" and not embed)
-    return StagePlan(name, shards, cores, cost.wall_s(load, cores) / 60, *asked, on_head)
+    return StagePlan(name, shards, cores, cost.wall_s(load, cores) / 60, *asked, on_head=name == "fetch")
 
 
 def totals(
@@ -102,7 +103,7 @@ def totals(
     job_hours = sum(row.jobs * row.minutes / 60 for row in submitted)
     seconds, megabytes = dry_run(parsed.genomes)
     found: dict[str, int | float | str] = {
-        "jobs in SLURM (with the atlas's)": sum(row.jobs for row in submitted) + shards,
+        "jobs in SLURM": sum(row.jobs for row in submitted),
         "core hours": round(sum(row.core_hours for row in stages)),
         f"days with {at_a_time} jobs at a time, without queueing": round(job_hours / at_a_time / 24, 1),
         "storage with the atlas, GB": round(parsed.genomes * kilobytes / 1e6),

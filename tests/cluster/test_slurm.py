@@ -53,19 +53,27 @@ class Job:
     cores: str
     limit: str
     waits_for: str
+    partition: str
     what: str
 
 
 def jobs(since: int = 0) -> list[Job]:
     """Jobs with numbers above `since`, ended ones too; `what` is the rule and its wildcards."""
     lines = subprocess.run(
-        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%C|%l|%r|%k"],
+        ["squeue", "--all", "--noheader", "--states", "all", "--format", "%i|%T|%j|%m|%C|%l|%r|%P|%k"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    found = [Job(*line.split("|", 7)) for line in lines]
+    found = [Job(*line.split("|", 8)) for line in lines]
     return [job for job in found if int(job.number) > since]
+
+
+def gpus(number: str) -> str:
+    """GPUs that a job asked for, as SLURM has them."""
+    said = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"TresPerJob=(\S+)", said)
+    return found[1] if found else ""
 
 
 def megabytes(text: str) -> int:
@@ -277,3 +285,81 @@ def test_the_tables_are_those_of_an_undisturbed_run_on_this_machine(
             ), table
     assert not list(story.context.store.root.rglob("*.tmp"))
     assert not (story.context.store.root / "run.lock").exists()
+
+
+# Groups: several jobs in one submission
+
+
+ENCODER: dict[str, object] = {"enabled": True, "device": "cpu", "references": False, "store": "store"}
+SHARDS = ("0000", "0001", "0002", "0003")
+GROUPS = "groups: {genes: search, homology: search}\n"
+UP_TO = [*IMPATIENT, "--until", "homology", "embed"]
+# The test cluster's GPUs are no GPUs: asked for as real ones, and not used.
+UP_TO += ["--set-resources", "embed:gpu=1", "embed:slurm_partition=gpu", "genes:mem_mb=attempt * 1100"]
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A run of four shards up to homology and embed; `cancelled` is the first search that ran."""
+
+    context: Context
+    after: list[Job]
+    cancelled: Job
+
+    def of(self, group: str) -> list[Job]:
+        return [job for job in self.after if group in job.what]
+
+
+@pytest.fixture(scope="module")
+def grouped(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Grouped:
+    records = [">" + record for record in PROTEOME.read_text().split(">")[1:]]
+    rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(len(SHARDS))]
+    sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
+    folder = tmp_path_factory.mktemp("grouped") / "project"
+    # A short limit of a genome: the time of all jobs of a group must fit into the longest that the partition allows.
+    limits = {"seconds": 300}
+    context = make_project(folder, sheet, shard_size=1, embed=ENCODER | {"batch_shards": 2}, limits=limits)
+    shipped = (REPOSITORY / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
+    (folder / "profile").mkdir()
+    (folder / "profile" / "config.yaml").write_text(shipped + GROUPS)
+    for n in range(len(SHARDS)):
+        (folder / "config" / f"g{n}.faa").write_text("".join(records[60 * n : 60 * n + 60]))
+    earlier = max((int(job.number) for job in jobs()), default=0)
+    command = [*GEMFOREST, "run", "--profile", "profile", "--cores", "2", "--", *UP_TO]
+    with (folder / "told.txt").open("w") as told:
+        head = subprocess.Popen(command, cwd=folder, stdout=told, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            wait_for(lambda: bool(running("search")), "a running search")
+            cancelled = running("search")[0]
+            freeze(cancelled)
+            subprocess.run(["scancel", cancelled.number], check=True)
+            assert head.wait(PATIENCE_SECONDS) == 0, (folder / "told.txt").read_text()
+        finally:
+            if head.poll() is None:
+                os.killpg(head.pid, signal.SIGKILL)
+    return Grouped(context, jobs(earlier), cancelled)
+
+
+def test_a_batch_of_shards_is_embedded_in_one_job_on_one_gpu(grouped: Grouped) -> None:
+    batches = grouped.of("embed")
+    asked = [(job.state, job.partition, gpus(job.number)) for job in batches]
+    assert asked == [("COMPLETED", "gpu", "gres:gpu:1")] * 2
+    assert outcomes(grouped.context, "embed") == dict.fromkeys(("g0", "g1", "g2", "g3"), ("ok", ""))
+
+
+def test_a_batch_asks_for_the_cores_and_memory_of_one_shard_and_the_time_of_all(grouped: Grouped) -> None:
+    cost, limit = sizing.costs()[sizing.EMBED_ON], grouped.context.config["limits"]["seconds"]
+    loads = [sizing.load_of(rows_path(grouped.context.store.root, shard).read_text()) for shard in SHARDS]
+    memory = max(sizing.memory_mb(cost, load, 1, 1) for load in loads)
+    time = sum(sizing.minutes(cost, load, 1, 1, limit) for load in loads) // 2
+    granted = {(job.cores, megabytes(job.memory), minutes(job.limit)) for job in grouped.of("embed")}
+    assert granted == {("1", memory, time)}
+
+
+def test_stages_of_a_shard_that_share_a_job_are_tried_again_together_with_more(grouped: Grouped) -> None:
+    searches = grouped.of("search")
+    assert [job.state for job in searches if job.number == grouped.cancelled.number] == ["CANCELLED"]
+    assert sorted(job.state for job in searches) == ["CANCELLED", *["COMPLETED"] * 4]
+    again = max(searches, key=lambda job: int(job.number))
+    assert megabytes(again.memory) == 2 * megabytes(grouped.cancelled.memory)
+    assert set(outcomes(grouped.context, "homology").values()) == {("ok", "")}

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from projects import REPOSITORY, make_project
 
+from gemforest import packing
 from gemforest.homology import COLUMNS, DEEP_PERCENT, database, diamond
 from gemforest.ledger import Outcome, Reason
 from gemforest.loop import beside, booked_row
@@ -35,6 +36,7 @@ from gemforest.plan import read_shard, read_shards
 from gemforest.sequences import fasta_genes, normalise
 from gemforest.stage import Context, Stage
 from gemforest.stages import all_stages
+from gemforest.store import file_sha256
 
 STANDINS = Path(__file__).resolve().parent / "standins"
 sys.path.insert(0, str(STANDINS))
@@ -74,6 +76,8 @@ class Campaign:
         Everything lies below it; may be a small file system of its own, so that it can be filled.
     small_disk
         Whether it is.
+    storage
+        As in the config: `files`, one per genome and table, or `packed`.
     """
 
     folder: Path
@@ -81,6 +85,7 @@ class Campaign:
     hits: Path
     small_disk: bool = False
     shard_size: int = 3
+    storage: str = "files"
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     runs: int = 0
     retries: list[str] = field(default_factory=list)
@@ -89,7 +94,9 @@ class Campaign:
         records = [">" + record for record in PROTEOME.read_text().split(">")[1:]]
         rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(GENOMES)]
         sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
-        self.context: Context = make_project(self.folder / "project", sheet, shard_size=self.shard_size)
+        self.context: Context = make_project(
+            self.folder / "project", sheet, shard_size=self.shard_size, storage=self.storage
+        )
         for n in range(GENOMES):
             chosen = records[10 * n :][: 20 if f"g{n}" == TOO_SMALL else PROTEINS]
             (self.context.project / "config" / f"g{n}.faa").write_text("".join(chosen))
@@ -222,16 +229,29 @@ class Campaign:
         for path in sorted((self.root / "ledger").glob("*/shard=*.parquet")):
             yield from pq.ParquetFile(path).read().to_pylist()
 
-    def finished(self, reference: Picture) -> dict[Path, tuple[int, int]]:
-        """Files of genomes that are through a stage as in the undisturbed run, with inode and time."""
-        found: dict[Path, tuple[int, int]] = {}
+    def finished(self, reference: Picture) -> dict[Path, str]:
+        """Files of genomes that are through a stage as in the undisturbed run, and what tells each from another."""
+        found: dict[Path, str] = {}
         for shard, genome_id, stage in self.places():
             row = booked_row(stage, self.context, shard, genome_id)
             if row and (row.key, row.outcome) == reference.keys[stage.name, genome_id]:
                 for path in self.files_of(shard, genome_id, stage):
-                    if path.exists():
-                        found[path] = (path.stat().st_ino, path.stat().st_mtime_ns)
+                    if trace := self.trace(path):
+                        found[path] = trace
         return found
+
+    def trace(self, path: Path) -> str:
+        """What tells a file from one that was made again; empty where it is neither there nor packed.
+
+        Packing makes a new file of genomes that were not made again. Their main tables carry the seconds that they
+        took, so the digest of the file that each genome had tells them apart.
+        """
+        packs = self.storage == "packed" and path.suffix == ".parquet"
+        if path.is_file():
+            status = path.stat()
+            return file_sha256(path) if packs else f"{status.st_ino} {status.st_mtime_ns}"
+        member = packing.members(path.parent).get(path.stem) if packs else None
+        return member.sha256 if member else ""
 
     def files_of(self, shard: str, genome_id: str, stage: Stage) -> list[Path]:
         main = self.context.store.table_path(stage.main_table, shard, genome_id)
@@ -244,7 +264,7 @@ class Campaign:
 
     # Promises
 
-    def verify(self, reference: Picture, finished: dict[Path, tuple[int, int]], told: str = "") -> None:
+    def verify(self, reference: Picture, finished: dict[Path, str], told: str = "") -> None:
         """Raise where the results are not those of the undisturbed run, or something is left behind."""
         deadline = time.monotonic() + 5
         while (left := self.processes()) and time.monotonic() < deadline:
@@ -258,11 +278,7 @@ class Campaign:
         now = Picture.take(self)
         if differences := reference.differences(now):
             raise Violation("not as undisturbed: " + "; ".join(differences[:8]) + f"\n{told}")
-        again = [
-            str(path.relative_to(self.root))
-            for path, (inode, modified) in finished.items()
-            if not path.exists() or (path.stat().st_ino, path.stat().st_mtime_ns) != (inode, modified)
-        ]
+        again = [str(path.relative_to(self.root)) for path, trace in finished.items() if self.trace(path) != trace]
         if again:
             raise Violation(f"made again although finished: {again[:8]}\n{told}")
 
@@ -376,7 +392,10 @@ Fault = Callable[[Campaign], Struck]
 
 
 def genome_files(campaign: Campaign) -> list[Path]:
-    return [path for place in campaign.places() for path in campaign.files_of(*place) if path.exists()]
+    """Files that hold what stages made of genomes: their own, and packed ones."""
+    own = [path for place in campaign.places() for path in campaign.files_of(*place)]
+    packed = [packing.packed_path(folder) for folder in sorted({path.parent for path in own})]
+    return [path for path in [*own, *packed] if path.exists()]
 
 
 def any_output(campaign: Campaign) -> Path:
@@ -435,10 +454,14 @@ def make_work(campaign: Campaign) -> str:
     first = rng.randrange(len(campaign.stages))
     for shard, genome_id, stage in campaign.places():
         if int(genome_id[1:]) in genomes and campaign.stages.index(stage) >= first:
-            for path in campaign.files_of(shard, genome_id, stage):
+            paths = campaign.files_of(shard, genome_id, stage)
+            for path in paths:
                 # An earlier fault may have put a folder here.
                 with contextlib.suppress(IsADirectoryError):
                     path.unlink(missing_ok=True)
+            if packing.members(paths[0].parent):
+                # A genome's own file goes before its place in the packed one: this one is cut short.
+                paths[0].touch()
     return f"(at work from {campaign.stages[first].name} on, genomes {sorted(genomes)})"
 
 
@@ -621,30 +644,105 @@ AT_WORK: dict[str, Fault] = {
     "read_only": at_work("read-only", read_only),
 }
 FAULTS = AT_REST | AT_WORK
+AT_REST_PER_ROUND = 3
 
 
-def one_round(campaign: Campaign, reference: Picture, names: Sequence[str]) -> list[str]:
-    """Strike with some faults, each upon what the one before left, and keep the promises; what struck, in words.
+@dataclass
+class Round:
+    """Some faults, each upon what the one before left, and how it ended.
 
-    Files are harmed first; a fault at work then hits the run that mends them.
+    Attributes
+    ----------
+    struck
+        Kind of a fault to what it did, in words.
+    missed
+        Kinds that came too late for their run.
+    broken
+        The promise that was not kept; empty where all were.
     """
-    struck: list[Struck] = []
-    try:
-        for name in sorted(names, key=lambda name: name in AT_WORK):
-            with contextlib.suppress(Missed):
-                struck.append(FAULTS[name](campaign))
-        finished = campaign.finished(reference)
-        for harmed in (one.inside for one in struck if one.inside):
-            # Damage inside a file is not seen by a look at its footer: whatever the genome left there may go.
-            owner = harmed.name.split(".")[0]
-            finished = {path: seen for path, seen in finished.items() if path.name.split(".")[0] != owner}
-        told = campaign.recover(deep=any(one.inside for one in struck))
-        campaign.verify(reference, finished, told)
-        if any(one.settle for one in struck) or campaign.rng.random() < 0.15:
-            campaign.verify_settled()
-    except Violation as error:
-        raise Violation(f"{'; '.join(one.what for one in struck)} ({', '.join(names)}): {error}") from None
-    return [one.what for one in struck]
+
+    names: Sequence[str]
+    struck: dict[str, str] = field(default_factory=dict)
+    missed: list[str] = field(default_factory=list)
+    broken: str = ""
+
+    def play(self, campaign: Campaign, reference: Picture) -> None:
+        """Strike and keep the promises: files are harmed first; a fault at work then hits the run that mends them."""
+        faults: list[Struck] = []
+        try:
+            for name in sorted(self.names, key=lambda name: name in AT_WORK):
+                try:
+                    faults.append(FAULTS[name](campaign))
+                    self.struck[name] = faults[-1].what
+                except Missed:
+                    self.missed.append(name)
+            finished = campaign.finished(reference)
+            for harmed in (one.inside for one in faults if one.inside):
+                finished = {path: seen for path, seen in finished.items() if not _may_go(harmed, path)}
+            told = campaign.recover(deep=any(one.inside for one in faults))
+            campaign.verify(reference, finished, told)
+            if any(one.settle for one in faults) or campaign.rng.random() < 0.15:
+                campaign.verify_settled()
+        except Violation as error:
+            done = "; ".join(self.struck.values())
+            self.broken = f"{done} ({', '.join(self.names)}): {error}"
+
+
+def _may_go(harmed: Path, path: Path) -> bool:
+    """Whether a file may be made again for damage inside another, which is not seen by a look at its footer.
+
+    Whatever the genome left there may go; of a packed file, whatever its shard did.
+    """
+    owner, name = (one.name.split(".")[0] for one in (harmed, path))
+    return name == owner or (owner.startswith("shard=") and harmed.parent.name == path.parent.name == owner)
+
+
+def rounds(faults: int, rng: random.Random, only: Sequence[str] = ()) -> list[list[str]]:
+    """Some harm to files and one fault at work per round; as many of each kind as of the others of its sort."""
+    rest, work = ([name for name in sort if name in (only or FAULTS)] for sort in (AT_REST, AT_WORK))
+    found: list[list[str]] = []
+    left: dict[str, list[str]] = {"rest": [], "work": []}
+
+    def draw(sort: str, names: list[str]) -> list[str]:
+        if not names:
+            return []
+        if not left[sort]:
+            left[sort] = rng.sample(names, len(names))
+        return [left[sort].pop()]
+
+    while sum(map(len, found)) < faults:
+        chosen = [name for _ in range(AT_REST_PER_ROUND) for name in draw("rest", rest)] + draw("work", work)
+        found.append(chosen[: faults - sum(map(len, found))])
+    return found
+
+
+def bombard(
+    folder: Path,
+    hits: Path,
+    seed: int,
+    planned: Mapping[int, Sequence[str]],
+    shard_size: int,
+    storage: str = "files",
+) -> Iterator[tuple[int, Round]]:
+    """Play rounds upon one project, by their numbers; each has chance of its own, so that any may come first."""
+    with small_disk(folder / "disk") as mounted:
+        campaign = Campaign(folder / "disk", random.Random(seed), hits, mounted, shard_size, storage)
+        code, told = campaign.run()
+        if code != 0:
+            raise Violation(f"the undisturbed run ended with {code}:\n{told}\n{campaign.log()}")
+        reference = Picture.take(campaign)
+        pristine = folder / "pristine"
+        subprocess.run(["cp", "-a", str(campaign.context.project), str(pristine)], check=True)
+        for number, names in planned.items():
+            campaign.rng = random.Random(f"{seed} {number}")
+            played = Round(names)
+            played.play(campaign, reference)
+            if played.broken:
+                campaign.end_all()
+                shutil.rmtree(campaign.context.project)
+                subprocess.run(["cp", "-a", str(pristine), str(campaign.context.project)], check=True)
+            yield number, played
+        print(f"seed {seed}: {campaign.runs} commands, retried {campaign.retries}", flush=True)
 
 
 def known_hits(folder: Path) -> Path:

@@ -9,64 +9,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from campaign import AT_REST, AT_WORK, FAULTS, Campaign, Picture, Violation, known_hits, one_round, small_disk
+from campaign import bombard, known_hits, rounds
 
 SHORT, SEED = 20, 20262030
-# So many rounds share one project and its undisturbed run.
-ROUNDS_PER_PROJECT = 20
-AT_REST_PER_ROUND = 3
-
-
-def rounds(faults: int, rng: random.Random) -> list[list[str]]:
-    """Some harm to files and one fault at work per round; as many of each kind as of the others of its sort."""
-    only = [name for name in os.environ.get("GEMFOREST_FAULTS_ONLY", "").split(",") if name] or list(FAULTS)
-    rest, work = ([name for name in sort if name in only] for sort in (AT_REST, AT_WORK))
-    found: list[list[str]] = []
-    left: dict[str, list[str]] = {"rest": [], "work": []}
-
-    def draw(sort: str, names: list[str]) -> list[str]:
-        if not names:
-            return []
-        if not left[sort]:
-            left[sort] = rng.sample(names, len(names))
-        return [left[sort].pop()]
-
-    while sum(map(len, found)) < faults:
-        chosen = [name for _ in range(AT_REST_PER_ROUND) for name in draw("rest", rest)] + draw("work", work)
-        found.append(chosen[: faults - sum(map(len, found))])
-    return found
-
-
-def bombard(folder: Path, hits: Path, seed: int, faults: int, shard_size: int) -> tuple[int, list[str]]:
-    """Faults upon one project; how many struck, and the promises that were broken."""
-    rng = random.Random(seed)
-    broken: list[str] = []
-    struck = 0
-    with small_disk(folder / "disk") as mounted:
-        campaign = Campaign(folder / "disk", rng, hits, mounted, shard_size)
-        code, told = campaign.run()
-        assert code == 0, told + campaign.log()
-        reference = Picture.take(campaign)
-        pristine = folder / "pristine"
-        subprocess.run(["cp", "-a", str(campaign.context.project), str(pristine)], check=True)
-        for names in rounds(faults, rng):
-            try:
-                for what in one_round(campaign, reference, names):
-                    struck += 1
-                    print(f"seed {seed}, fault {struck}: {what}", flush=True)
-            except Violation as error:
-                struck += len(names)
-                broken.append(f"seed {seed}, {error}")
-                print(f"BROKEN: seed {seed}, {error}", flush=True)
-                campaign.end_all()
-                shutil.rmtree(campaign.context.project)
-                subprocess.run(["cp", "-a", str(pristine), str(campaign.context.project)], check=True)
-        print(f"seed {seed}: {struck} faults, {campaign.runs} commands, retried {campaign.retries}", flush=True)
-    return struck, broken
+# Every other project packs its tables; so many rounds share one project and its undisturbed run.
+STORAGES, ROUNDS_PER_PROJECT = ("files", "packed"), 13
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +29,21 @@ def hits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_fault_loses_a_genome_or_repeats_a_finished_one(hits: Path, tmp_path: Path) -> None:
     faults = int(os.environ.get("GEMFOREST_FAULTS", SHORT))
     seed = int(os.environ.get("GEMFOREST_FAULTS_SEED", SEED))
+    only = [name for name in os.environ.get("GEMFOREST_FAULTS_ONLY", "").split(",") if name]
     # One shard makes for half the jobs.
     shard_size = 5 if faults <= SHORT else 3
-    per_project = ROUNDS_PER_PROJECT * (AT_REST_PER_ROUND + 1)
+    planned = dict(enumerate(rounds(faults, random.Random(seed), only)))
     struck, broken = 0, []
-    for number, first in enumerate(range(0, faults, per_project)):
-        wanted = min(per_project, faults - first)
-        found, promises = bombard(tmp_path / f"project{number}", hits, seed + number, wanted, shard_size)
-        struck += found
-        broken += promises
+    for project, first in enumerate(range(0, len(planned), ROUNDS_PER_PROJECT)):
+        storage = STORAGES[project % len(STORAGES)]
+        chosen = {number: planned[number] for number in list(planned)[first : first + ROUNDS_PER_PROJECT]}
+        for number, played in bombard(tmp_path / f"project{project}", hits, seed, chosen, shard_size, storage):
+            struck += len(played.struck)
+            broken += [f"seed {seed}, round {number}, {storage}: {played.broken}"] if played.broken else []
+            for what in played.struck.values():
+                print(f"seed {seed}, round {number}, {storage}: {what}", flush=True)
+            if played.broken:
+                print(f"BROKEN: {broken[-1]}", flush=True)
     assert not broken
     # A fault may come too late for its run; where nothing can be mounted, full disks are left out.
     assert struck >= faults * 3 // 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -14,7 +15,10 @@ from test_golden import given_tables
 from gemforest.evidence.calibration import load_calibration
 from gemforest.evidence.calls import Calls, call_reactions, reaction_probabilities
 from gemforest.evidence.claims import Claim, Heard
+from gemforest.evidence.dark import Encoded
 from gemforest.evidence.ecreactions import reaction_ecs
+from gemforest.evidence.homologs import bigg_reference
+from gemforest.evidence.neighbours import Neighbours
 from gemforest.evidence.verdicts import gene_reactions_table
 from gemforest.sequences import fasta_genes, tabulate
 from gemforest.tables import TABLES
@@ -140,3 +144,48 @@ def test_other_subunits_speak_for_complexes_alone(called) -> None:
     atp = row_of(calls, "b3732", "ATPS4rpp")
     assert {item["source"] for item in atp["evidence"]} == {"D", "P"}
     assert {item["source"] for item in row_of(calls, "b2779", "ENO")["evidence"]} == {"D"}
+
+
+def encoded(tables: dict[str, pa.Table], gene: int, neighbour: str, **options: object) -> Encoded:
+    """All genes near a protein that does nothing of theirs, one gene near `neighbour`; that one alone is dark."""
+    place = {name: i for i, name in enumerate(bigg_reference().genes.tolist())}
+    n = tables["proteins"].num_rows
+    target = np.full((n, 2), place["iYO844.BSU33900"])
+    target[:, 1] = place["iYO844.BSU33910"]
+    cosine = np.tile(np.array([0.3, 0.2], dtype=np.float32), (n, 1))
+    target[gene, 0], cosine[gene, 0] = place[neighbour], 0.9
+    return Encoded(Neighbours(target, cosine), **({"dark": None, "listened": True} | options))
+
+
+def test_neighbours_that_do_the_reaction_speak_for_it_and_others_against(called, tables) -> None:
+    eno = called.number("b2779")
+    near = row_of(called(encoded=encoded(tables, eno, "iML1515.b2779")), "b2779", "ENO")
+    far = row_of(called(encoded=encoded(tables, eno, "iML1515.b1723")), "b2779", "ENO")
+    assert near["probability"] > far["probability"]
+    item = next(one for one in near["evidence"] if one["source"] == "N")
+    assert (item["target"], round(item["value"], 3)) == ("iML1515.b2779", 0.9)
+    total = sum(one["log_likelihood_ratio"] for one in near["evidence"])
+    assert total == pytest.approx(near["log_odds"] - load_calibration("homologs").prior_log_odds)
+
+
+def test_a_weight_of_zero_silences_the_neighbours(called, tables) -> None:
+    silent = called(encoded=encoded(tables, 0, "iML1515.b2779"), weights={"N": 0.0})
+    assert silent.log_odds.tolist() == called().log_odds.tolist()
+
+
+def test_dark_enzymes_are_proposed_and_counted_only_where_asked(called, tables) -> None:
+    dark = called.number("b0001")
+    mask = np.arange(tables["proteins"].num_rows) == dark
+    proposed, used = (
+        called(encoded=encoded(tables, dark, "iML1515.b2779", listened=False, dark=mask, use_dark=use))
+        for use in (False, True)
+    )
+    assert proposed.log_odds.tolist() == called().log_odds.tolist()
+    assert proposed.dark is not None
+    assert set(proposed.dark.query.tolist()) == {dark}
+    row = row_of(used, "b0001", "ENO")
+    assert [one["source"] for one in row["evidence"]] == ["N"]
+    place = proposed.reactions[proposed.dark.reaction].tolist().index("ENO")
+    assert row["log_odds"] == pytest.approx(proposed.dark.log_odds[place])
+    assert row["decision"] == "rejected: below threshold"
+    assert row["conflict"] == "single_source"

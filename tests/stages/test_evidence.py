@@ -15,6 +15,7 @@ from gemforest import evidence as evidence_stage
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
 from gemforest.evidence import rules_of
+from gemforest.evidence.encoder import say_once
 from gemforest.evidence.scores import score_reactions
 from gemforest.sequences import fasta_genes, tabulate
 from gemforest.stage import Context
@@ -64,13 +65,16 @@ def tables() -> dict[str, pa.Table]:
 
 
 def scores(tables: dict[str, pa.Table], **evidence: object) -> dict[str, dict]:
+    return {row["reaction"]: row for row in made(tables, **evidence)["reaction_scores"].to_pylist()}
+
+
+def made(tables: dict[str, pa.Table], **evidence: object) -> dict[str, pa.Table]:
     config = complete({"evidence": evidence})
     context = Context(REPOSITORY, config, Store(REPOSITORY / "results"))
     row = {"genome_id": GENOME, "universe": "gramneg", "tags": "{}"}
     stage = evidence_stage.STAGE
     assert stage.process
-    products = stage.process(FedTask(GENOME, "0000", row, stage.settings(config), context, "", "", tables))
-    return {row["reaction"]: row for row in products.tables["reaction_scores"].to_pylist()}
+    return stage.process(FedTask(GENOME, "0000", row, stage.settings(config), context, "", "", tables)).tables
 
 
 @pytest.mark.parametrize(
@@ -110,3 +114,19 @@ def test_scores_made_of_probabilities_fill_or_replace_carvemes(tables: dict[str,
     assert len(changed) > len(with_score) / 2
     order = sorted((row["probability"], row["normalized_score"]) for r, row in replaced.items() if r in changed)
     assert [score for _, score in order] == sorted(score for _, score in order), "the likelier, the higher"
+
+
+def test_an_encoder_that_is_asked_and_not_there_changes_nothing_and_is_told(
+    tables: dict[str, pa.Table], caplog: pytest.LogCaptureFixture
+) -> None:
+    say_once.cache_clear()
+    without = made(tables, sources=["D", "E"])
+    nothing = {"embeddings": TABLES["embeddings"].empty()}
+    asked = made(tables | nothing, sources=["D", "E", "N"], dark="use")
+    for name in ("gene_reactions", "reaction_scores"):
+        assert asked[name].equals(without[name])
+    assert asked["dark_enzymes"].equals(TABLES["dark_enzymes"].empty())
+    said = {row["source"]: row["note"] for row in asked["evidence_sources"].to_pylist()}
+    assert "embed.enabled" in said["N"]
+    assert "embed.enabled" in caplog.text
+    assert "N" not in {row["source"] for row in without["evidence_sources"].to_pylist()}

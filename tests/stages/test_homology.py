@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,34 @@ def test_a_search_that_crashes_is_narrowed_down_to_the_genome(
     assert rows["x"].outcome is Outcome.OK
     assert (rows["y"].outcome, rows["y"].reason) == (Outcome.FAILED, Reason.SEARCH_CRASHED)
     assert "DIAMOND" in rows["y"].detail
+
+
+def test_what_is_temporary_stays_on_the_nodes_own_disk(
+    one_genome: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other_file_system = Path("/dev/shm")
+    if not other_file_system.is_dir() or other_file_system.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    # A stand-in that notes its options and finds nothing: where files go is what counts here.
+    fake, said = tmp_path / "bin" / "diamond", tmp_path / "said.txt"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = blastp ] || exec {homology.diamond()} "$@"\necho "$@" >> {said}\n'
+        'while [ "$1" != --out ]; do shift; done\ntouch "$2"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with tempfile.TemporaryDirectory(dir=other_file_system) as scratch:
+        monkeypatch.setenv("TMPDIR", scratch)
+        run_shard(homology.STAGE, one_genome, "0000", cores=1)
+        words = said.read_text().split()
+        for option in ("--query", "--out", "--tmpdir"):
+            assert {words[n + 1].startswith(scratch) for n, word in enumerate(words) if word == option} == {True}
+        assert list(Path(scratch).iterdir()) == []
+    rows = read_ledger(one_genome.store.ledger_path("homology", "0000"))
+    assert {row.outcome for row in rows} == {Outcome.OK}
+    assert not list(one_genome.store.root.rglob("*.tmp"))
 
 
 def test_an_unreadable_database_stops_the_job_and_is_booked_on_nobody(

@@ -16,11 +16,11 @@ import pytest
 from cobra.flux_analysis import flux_variability_analysis
 
 from gemforest.config import complete
-from gemforest.errors import GenomeError, InputError, RefusedError
+from gemforest.errors import InputError
 from gemforest.fluxes import fva
 from gemforest.gprs import genes_of, parse_gpr
 from gemforest.kinetics import STAGE, constrain, process
-from gemforest.ledger import Outcome, Reason
+from gemforest.ledger import Reason
 from gemforest.models import Network, read_sbml, write_sbml
 from gemforest.sequences import seq_key
 from gemforest.stage import Context, Products, Task
@@ -128,6 +128,9 @@ def test_what_is_costed_and_where_kcats_are_from_is_told(products: Products) -> 
     assert 0.0 < found["costed_share_of_flux"]["value"] < 1.0
     assert found["class_means_only"]["flagged"] and "little more" in found["class_means_only"]["detail"]
     assert len(found["largest_consumer"]["detail"].split(", ")) == 10
+    assert 0.0 < found["structures_share_of_metabolites"]["value"] < 1.0
+    assert 0.0 < found["structures_share_of_reactions"]["value"] < 1.0
+    assert 0.0 < found["structures_share_of_flux"]["value"] < 1.0
 
 
 def test_off_leaves_empty_tables_and_no_model() -> None:
@@ -164,6 +167,16 @@ def test_measured_growth_is_met_and_each_change_listed(textbook: Network) -> Non
             assert row["after"] > row["before"] and "tuned by map" in kcat["source"]
 
 
+def test_draws_of_a_genome_of_measured_growth_grow_as_measured(textbook: Network) -> None:
+    products = constrain(task({"growth_per_h": "0.6"}, draws=8), textbook, proteins(textbook), "bacteria")
+    found = measures(products)
+    assert found["draws_solved"]["value"] == 8
+    for name in ("p05", "median", "p95"):
+        assert found[f"growth_draws_{name}"]["value"] == pytest.approx(0.6, rel=1e-6)
+    spread = [row["flux_p95"] - row["flux_p05"] for row in products.tables["ec_fba"].to_pylist()]
+    assert max(spread) > 0.1
+
+
 def test_measured_growth_of_a_table_counts_where_the_sheet_is_silent(textbook: Network, tmp_path: Path) -> None:
     (tmp_path / "rates.tsv").write_text("genome_id\tmedium\tgrowth_per_h\ng\tM9\t0.3\nh\t\t0.9\n")
     products = constrain(task(project=tmp_path, growth_rates="rates.tsv"), textbook, proteins(textbook), "bacteria")
@@ -173,21 +186,47 @@ def test_measured_growth_of_a_table_counts_where_the_sheet_is_silent(textbook: N
 # -- what cannot be used -----------------------------------------------------------------------------------------------
 
 
-def test_a_pool_too_small_names_the_ten_largest_consumers(textbook: Network) -> None:
-    with pytest.raises(GenomeError, match=r"the largest consumers, mg/gDW: \w+ \(") as error:
-        constrain(task(protein_g_per_gdw=1e-4), textbook, proteins(textbook), "bacteria")
-    assert error.value.reason is Reason.POOL_TOO_SMALL and error.value.outcome is Outcome.FAILED
-    named = error.value.detail.partition("mg/gDW: ")[2].partition(";")[0].split(", ")
+def test_a_pool_too_small_keeps_the_genome_and_names_the_ten_largest_consumers(
+    textbook: Network, products: Products
+) -> None:
+    plain = measures(products)["growth_without_enzyme_costs"]
+    products = constrain(task(protein_g_per_gdw=1e-4, fva="full"), textbook, proteins(textbook), "bacteria")
+    told = measures(products)
+    assert told["ec_model"]["value"] == 0.0 and told["ec_model"]["flagged"]
+    assert told["ec_model"]["detail"].startswith(f"{Reason.POOL_TOO_SMALL}: growth of ")
+    named = told["ec_model"]["detail"].rpartition("mg/gDW: ")[2].partition(";")[0].split(", ")
     assert len(named) == 10
     amounts = [float(one.split()[-1]) for one in named]
     assert amounts == sorted(amounts, reverse=True) and amounts[-1] > 0.0
+    assert told["growth_without_enzyme_costs"] == plain and plain["value"] > 0.5
+    assert told["protein_needed"]["value"] > told["pool"]["value"] == pytest.approx(0.05)
+    assert not products.models and products.tables["ec_fva"].num_rows == 0
+    assert products.tables["kcats"].num_rows > 0 and products.tables["enzyme_costs"].num_rows > 0
+    (row,) = products.tables["ec_fba"].to_pylist()
+    assert (row["reaction"], row["status"], row["flux"]) == (textbook.reactions[textbook.biomass], "infeasible", None)
 
 
-def test_a_model_without_gene_rules_is_refused(textbook: Network) -> None:
+def test_the_protein_said_to_be_needed_is_what_growth_takes(textbook: Network) -> None:
+    needed = measures(constrain(task(protein_g_per_gdw=1e-4), textbook, proteins(textbook), "x"))["protein_needed"]
+    for share, model in ((1.01, 1.0), (0.99, 0.0)):
+        grams = needed["value"] * share / 1000.0 / complete({})["kinetics"]["saturation"]
+        products = constrain(task(protein_g_per_gdw=grams), textbook, proteins(textbook), "x")
+        assert measures(products)["ec_model"]["value"] == model and len(products.models) == model
+
+
+def test_a_model_without_gene_rules_keeps_its_genome(textbook: Network) -> None:
     bare = replace(textbook, gprs=("",) * len(textbook.gprs))
-    with pytest.raises(RefusedError, match="no reaction has a gene rule") as error:
-        constrain(task(), bare, proteins(textbook), "bacteria")
-    assert error.value.reason is Reason.NO_ENZYMES
+    products = constrain(task(draws=4), bare, proteins(textbook), "bacteria")
+    told = measures(products)["ec_model"]
+    assert told["flagged"] and "no reaction has a gene rule" in told["detail"]
+    assert told["detail"].startswith(Reason.NO_ENZYMES) and not products.models
+    assert {name: table.num_rows for name, table in products.tables.items() if name != "ec_summary"} == {
+        "kcats": 0,
+        "enzyme_costs": 0,
+        "ec_fba": 1,
+        "ec_fva": 0,
+        "ec_tuning": 0,
+    }
 
 
 def test_a_model_that_enzymes_do_not_limit_is_told(textbook: Network) -> None:
@@ -214,9 +253,11 @@ def test_genes_without_mass_or_sequence_are_told(textbook: Network) -> None:
 
 def test_a_plain_model_that_does_not_grow_is_no_matter_of_enzymes(textbook: Network) -> None:
     starved = replace(textbook, upper=np.where(textbook.objective > 0, 0.0, textbook.upper))
-    with pytest.raises(GenomeError) as error:
-        constrain(task(), starved, proteins(textbook), "bacteria")
-    assert error.value.reason is Reason.NO_GROWTH
+    products = constrain(task(), starved, proteins(textbook), "bacteria")
+    told = measures(products)
+    assert told["ec_model"]["flagged"] and told["ec_model"]["detail"].startswith(Reason.NO_GROWTH)
+    assert told["growth_without_enzyme_costs"]["value"] == pytest.approx(0.0, abs=1e-9)
+    assert not products.models and products.tables["kcats"].num_rows > 0
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,15 @@ def test_values_are_null_exactly_where_the_status_is_not_optimal(tables):
         assert (row["growth_per_h"] is None) == (row["status"] != "optimal")
 
 
+def test_growth_on_genes_is_told_of_carbon_sources_and_never_above_growth(tables):
+    rows = tables["screens"].to_pylist()
+    assert all(row["growth_on_genes_per_h"] is None for row in rows if row["screen"] != "carbon")
+    told = [row for row in rows if row["growth_on_genes_per_h"] is not None]
+    assert told
+    for row in told:
+        assert row["growth_per_h"] is None or row["growth_on_genes_per_h"] <= row["growth_per_h"] + 1e-6
+
+
 def test_the_summary_agrees_with_the_other_tables(tables):
     (summary,) = tables["summary"].to_pylist()
     assert summary["grows"]

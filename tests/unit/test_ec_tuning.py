@@ -10,7 +10,7 @@ from gemforest.kinetics.costs import enzyme_costs, find_enzymes, reaction_costs
 from gemforest.kinetics.draws import draw_log10_kcats, gene_clusters, solve_draws
 from gemforest.kinetics.ecmodel import PoolProgram
 from gemforest.kinetics.sources import Kcats
-from gemforest.kinetics.tuning import map_change, tune
+from gemforest.kinetics.tuning import map_change, to_measured, tune
 
 
 def chain(sds: tuple[float, float] = (1.0, 0.5)):
@@ -114,6 +114,24 @@ def test_growth_over_draws_is_its_closed_form() -> None:
     assert poor.solved == (expected >= 9.0).sum() < 8
     assert poor.growth_quantiles()[0] == 0.0
     assert draws.growth_quantiles() == pytest.approx(np.quantile(expected, (0.05, 0.5, 0.95)), rel=1e-3)
+
+
+def test_draws_told_of_a_measured_rate_all_grow_so_and_change_no_more_than_they_must() -> None:
+    network, enzymes, kcats = chain()
+    program, limits, target = PoolProgram(network), (11.0, 44.0), 8.0
+    log10 = draw_log10_kcats(kcats, gene_clusters(enzymes.genes), 16, seed=1)
+    condition = to_measured(program, enzymes, kcats, 22.0, limits, target)
+    draws = solve_draws(program, enzymes, log10, 22.0, condition)
+    assert draws.growth == pytest.approx(np.full(16, target), rel=1e-6)
+    needed = target * (10.0 / 10.0**log10).sum(axis=1)
+    assert (needed > limits[1]).any() and (needed <= limits[1]).any()
+    for draw, mass in zip(log10, needed, strict=True):
+        told, pool = condition(draw)
+        if mass <= limits[1]:
+            np.testing.assert_array_equal(told, draw)
+            assert pool == pytest.approx(max(mass, limits[0]))
+        else:
+            assert (told >= draw).all() and target * (10.0 / 10.0**told).sum() == pytest.approx(limits[1])
 
 
 def test_cost_of_the_chain_is_as_stated() -> None:

@@ -42,6 +42,14 @@ def test_a_gene_of_which_nothing_is_known_is_said_to_be_none_of_these(project) -
     assert "none of the reactions" in explain_any(project, "ecoli", "b0001")
 
 
+def test_a_dark_enzyme_is_told_with_its_neighbour_and_that_it_is_not_in_the_draft(project) -> None:
+    put(project, "dark_enzymes", {"gene_id": "b0001", "neighbour": "iYO844.BSU1", "distance": 0.25, "reaction": "PFK",
+                                  "ec": ["2.7.1.11"], "probability": 0.0123})  # fmt: skip
+    told = explain_any(project, "ecoli", "b0001")
+    assert "PFK (EC 2.7.1.11) probability 0.0123, near iYO844.BSU1, cosine distance 0.25; no database hit" in told
+    assert "proposed" not in explain_any(project, "ecoli", "b3916")
+
+
 def test_a_reaction_is_explained_as_before(project) -> None:
     assert explain_any(project, "ecoli", "PFK").startswith("PFK in ecoli: in the model")
 

@@ -112,6 +112,20 @@ def test_a_prediction_does_not_depend_on_its_company_or_on_order(shipped: Predic
         assert alone.log10_kcat[0] == pytest.approx(forward.log10_kcat[k], abs=1e-4)
 
 
+def test_the_structures_of_one_genome_are_not_worked_out_again_for_the_next(
+    shipped: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked = []
+    described = features._described
+    monkeypatch.setattr(features, "_described", lambda *told: worked.append(told) or described(*told))
+    features._substrate.cache_clear()
+    asked = (["MKAILVVLLYTFATANAD" * 10] * 3, ["CCO", "CC=O", "CCO"], [[]] * 3)
+    first = shipped.predict(*asked)
+    assert len(worked) == 2
+    np.testing.assert_array_equal(first.log10_kcat, shipped.predict(*asked).log10_kcat)
+    assert len(worked) == 2
+
+
 def test_several_ec_numbers_are_averaged_and_their_difference_widens_the_interval(shipped: Predictor) -> None:
     sequence = protein(300, 3)
     one, other, both = (

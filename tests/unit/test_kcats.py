@@ -11,7 +11,7 @@ from gemforest.errors import InputError
 from gemforest.kinetics.costs import Enzymes, find_enzymes
 from gemforest.kinetics.predictor import Prediction
 from gemforest.kinetics.readers import Entry, Measurement, read_kcats, read_measurements
-from gemforest.kinetics.sources import Genome, Kcats, Knowledge, find_kcats, skeleton
+from gemforest.kinetics.sources import Genome, Kcats, Knowledge, find_kcats, skeleton, structured
 from gemforest.models import Network
 from gemforest.sequences import normalise, seq_key
 
@@ -250,6 +250,22 @@ def test_each_distinct_question_is_asked_once_and_the_fastest_subunit_counts() -
     assert ("MA", "C", ("2.7.1.1",)) in oracle.asked and (PROTEIN, "G", ("5.3.1.9",)) in oracle.asked
     assert of(kcats, "R2", "c") == (1.0, "predicted")
     assert of(kcats, "R1", "ab") == (0.2, "predicted")
+
+
+def test_structures_cover_metabolites_and_the_reactions_of_those_that_are_no_currency() -> None:
+    network = toy_network(
+        {"HEX": ("glc__D_c + atp_c -> g6p_c + adp_c", 0, 1), "ATPM": ("atp_c -> adp_c", 0, 1), "X": ("x_c ->", 0, 1)},
+        "X",
+    )
+    metabolites, reactions = structured(network, {"glc__D": "OCC1OC(O)C(O)C(O)C1O", "atp": "N"})
+    assert dict(zip(network.metabolites, metabolites.tolist(), strict=True)) == {
+        "glc__D_c": True,
+        "atp_c": True,
+        "g6p_c": False,
+        "adp_c": False,
+        "x_c": False,
+    }
+    assert reactions.tolist() == [True, False, False]
 
 
 def test_user_value_comes_first_and_the_more_it_says_the_more_it_counts() -> None:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "lib" / "gemforest"
 TOP = {"atlas", "check", "cli", "config_show", "dag", "doctor", "explain", "explain_gene", "explain_medium", "export",
        "init", "query", "report", "run", "runlock", "stages", "status", "evaluation", "mediacheck", "mediaimport",
        "newproject", "project", "efficiency", "sizing", "usermodels", "views", "questions", "figures", "plot",
-       "terminal", "mappings"}  # fmt: skip
+       "terminal", "mappings", "gecko"}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

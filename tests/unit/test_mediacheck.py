@@ -21,7 +21,7 @@ def media(*compounds: str) -> Media:
 def test_a_misspelt_compound_is_told_with_the_nearest_id() -> None:
     (found,) = lacking_compounds(media("glc_D", "o2"), EXCHANGED)
     assert found == Lacking("mine", "glc_D", ("bacteria", "cyanobacteria"), ("glc__D",))
-    assert "has no exchange in every universe; near: glc__D" in as_text([found], EXCHANGED)
+    assert "has no exchange in any universe; near: glc__D" in as_text([found], EXCHANGED)
 
 
 def test_a_compound_of_some_universes_is_told_for_the_others() -> None:
@@ -39,5 +39,5 @@ def test_the_command_checks_the_projects_own_table(tmp_path: Path, capsys: pytes
     )
     assert main(["media", "check", "--project", str(project)]) == 0
     told = capsys.readouterr().out
-    assert "mine\tglucos\thas no exchange in every universe" in told
+    assert "mine\tglucos\thas no exchange in any universe" in told
     assert "glc__D\t" not in told

@@ -53,13 +53,22 @@ def test_of_many_heads_at_the_same_instant_one_takes_the_lock(tmp_path: Path, le
     assert told == ["refused", "refused", "refused", "taken"]
 
 
-def sleeper(mark: str, seconds: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", str(seconds)], env=os.environ | {MARK: mark})
+def sleeper(seconds: float, **variables: str) -> subprocess.Popen[bytes]:
+    """A job with these variables; returned when its environment can be read, which is a little after it is started."""
+    job = subprocess.Popen(["sleep", str(seconds)], env=os.environ | variables)
+    limit = time.monotonic() + 30
+    while time.monotonic() < limit:
+        seen = Path(f"/proc/{job.pid}/environ").read_bytes().split(b"\0")
+        if all(f"{name}={value}".encode() in seen for name, value in variables.items()):
+            return job
+        time.sleep(0.01)
+    job.kill()
+    raise AssertionError(f"process {job.pid} never showed {variables}")
 
 
 def test_jobs_of_a_dead_head_are_waited_for(tmp_path: Path) -> None:
     (tmp_path / "run.lock").write_text(dead(marks=["m1"]))
-    job = sleeper("m1", 1.5)
+    job = sleeper(3, **{MARK: "m1"})
     assert marked_processes("m1") == [job.pid]
     said = io.StringIO()
     RunLock(tmp_path / "run.lock").acquire(Console(file=said))
@@ -70,7 +79,7 @@ def test_jobs_of_a_dead_head_are_waited_for(tmp_path: Path) -> None:
 
 def test_jobs_of_a_dead_head_are_ended_where_that_is_wanted(tmp_path: Path) -> None:
     (tmp_path / "run.lock").write_text(dead(marks=["m2"]))
-    job = sleeper("m2", 600)
+    job = sleeper(600, **{MARK: "m2"})
     RunLock(tmp_path / "run.lock", orphans=CANCEL).acquire(Console(quiet=True))
     assert job.wait(timeout=0.5) != 0
 
@@ -87,7 +96,7 @@ def test_a_head_that_cannot_settle_leaves_the_dead_lock_to_the_next(
 
 
 def test_a_job_inside_slurm_is_not_a_process_to_wait_for_here() -> None:
-    job = subprocess.Popen(["sleep", "600"], env=os.environ | {MARK: "m3", "SLURM_JOB_ID": "7"})
+    job = sleeper(600, **{MARK: "m3", "SLURM_JOB_ID": "7"})
     try:
         assert marked_processes("m3") == []
     finally:

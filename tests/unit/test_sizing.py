@@ -84,9 +84,14 @@ def test_a_shard_is_read_from_its_rows_and_unknown_sizes_count_as_ordinary_genom
 
 
 @dataclass(frozen=True)
+class Output:
+    dryrun: bool
+
+
+@dataclass(frozen=True)
 class Snakemake:
     is_main_process: bool = True
-    dryrun: bool = False
+    output_settings: Output = Output(dryrun=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def test_rules_ask_by_the_files_of_their_shard_and_more_with_each_attempt(projec
 
 def test_a_dry_run_asks_for_a_full_shard(project: Callable[..., Context]) -> None:
     context = project("genome_id\tsource\na\ta.faa\n")
-    real, dry = (Dag({}, Snakemake(dryrun=dryrun), context.project) for dryrun in (False, True))
+    real, dry = (Dag({}, Snakemake(output_settings=Output(dryrun)), context.project) for dryrun in (False, True))
     unknown = real.memory_mb("draft")
     assert callable(unknown)
     assert dry.memory_mb("draft") == unknown(Wildcards("0000"), threads=1, attempt=1)

@@ -12,6 +12,7 @@ from gemforest.store import (
     Store,
     atomic,
     digest,
+    file_sha256,
     is_sealed,
     read_metadata,
     sweep_temporaries,
@@ -45,6 +46,24 @@ def test_results_are_readable_by_others_as_the_umask_says(tmp_path: Path) -> Non
     plain.write_text("")
     write_text(tmp_path / "ours", "x")
     assert (tmp_path / "ours").stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs the kernel's count of a process's writes")
+def test_a_table_goes_to_a_shared_file_system_in_one_write_and_is_not_read_back(tmp_path: Path) -> None:
+    def calls() -> dict[str, int]:
+        lines = Path("/proc/self/io").read_text().splitlines()
+        return {name: int(value) for name, value in (line.split(": ") for line in lines) if name in ("syscr", "syscw")}
+
+    rows = pa.table({"number": list(range(200_000))})
+    write_parquet(tmp_path / "warm.parquet", rows)
+    looked = calls()
+    looking = calls()["syscr"] - looked["syscr"]
+    before = calls()
+    written = write_parquet(tmp_path / "a.parquet", rows)
+    after = calls()
+    assert after["syscw"] - before["syscw"] == 1
+    assert after["syscr"] - before["syscr"] == looking
+    assert written == ((tmp_path / "a.parquet").stat().st_size, file_sha256(tmp_path / "a.parquet"))
 
 
 def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:

@@ -36,8 +36,19 @@ def test_both_entries_plan_the_same_jobs_and_a_dry_run_writes_nothing(project: P
     workflow.pop("all", None)
     root.pop("all", None)
     assert root == workflow
-    assert root == dict.fromkeys(STAGE_NAMES, 3) | {"atlas_shard": 3, "atlas": 1, "report": 1, "figures": 1}
+    # The encoder is off: no job for that.
+    on = [name for name in STAGE_NAMES if name != "embed"]
+    assert root == dict.fromkeys(on, 3) | {"atlas": 1, "report": 1, "figures": 1}
     assert not context.store.root.exists()
+
+
+def test_a_stage_has_jobs_only_where_it_is_switched_on(project: ProjectMaker) -> None:
+    (encoder := project(SHEET).project / "small.pt").write_bytes(b"weights")
+    on = dry_run(project(SHEET, shard_size=2, embed={"enabled": True, "encoder": str(encoder)}))
+    assert (on["embed"], on["kinetics"], on["simulate"]) == (3, 3, 3)
+    off = dry_run(project(SHEET, shard_size=2, kinetics={"enabled": False}))
+    assert off["simulate"] == 3
+    assert not {"embed", "kinetics"} & set(off)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ ENDS = {"atlas": 1, "report": 1, "figures": 1}
 class Parsing:
     """Snakemake as it looks what there is to do."""
 
-    is_main_process, dryrun = True, True
+    is_main_process, output_settings = True, SimpleNamespace(dryrun=True)
 
 
 def sheet(genomes: int, medium: str = "M9", folder: str = "") -> str:
@@ -66,13 +67,13 @@ def woken(context: Context, **where: Any) -> dict[str, int]:
 
 
 def from_stage_on(*first: str, shards: int = SHARDS) -> dict[str, int]:
-    """Jobs of the stages that are named and of all that read what they write, and of the end."""
+    """Jobs of the stages that are named, of all that read what they write, of the last stage, and of the end."""
     reads = {stage.name: set(stage.upstream) for stage in all_stages()}
-    found = set(first)
+    found = {*first, STAGE_NAMES[-1]}
     for name in STAGE_NAMES:
         if reads[name] & found:
             found.add(name)
-    return dict.fromkeys((name for name in STAGE_NAMES if name in found), shards) | {"atlas_shard": shards} | ENDS
+    return dict.fromkeys((name for name in STAGE_NAMES if name in found), shards) | ENDS
 
 
 def finish_by_hand(context: Context) -> None:
@@ -153,7 +154,10 @@ def test_ten_genomes_more_in_ten_thousand_are_one_new_job_per_stage(tmp_path: Pa
     # What the last rules were given is all that Snakemake has to remember here: a new shard is a new input of theirs.
     snakemake(context, "--touch", "--forceall", "--quiet", "all", "--allowed-rules", *ENDS)
     context = make_project(tmp_path / "project", sheet(10_010))
-    assert woken(context) == from_stage_on(*STAGE_NAMES, shards=1)
+    every = from_stage_on(*STAGE_NAMES, shards=1)
+    # Without an encoder, which this project has not, the job of the evidence sees to that stage.
+    assert every.pop("embed") == 1
+    assert woken(context) == every
 
 
 def test_genomes_that_fill_the_last_shard_wake_that_shard_and_no_key_of_those_in_it(
@@ -235,6 +239,16 @@ def test_an_edited_file_wakes_its_shard(state: Callable[..., Context]) -> None:
     assert woken(context) == from_stage_on(*STAGE_NAMES, shards=1)
 
 
+def test_an_edited_file_changes_the_key_of_its_genome_alone(state: Callable[..., Context]) -> None:
+    context = state()
+    fetch = all_stages()[0]
+    before = keys(context, fetch)
+    (context.project / "g3.faa").write_text(">a\nMKV\n>b\nMKV\n")
+    write_plan(make_plan(context), context)
+    after = keys(context, fetch)
+    assert {genome for genome in before if before[genome] != after[genome]} == {"g3"}
+
+
 def test_another_diamond_wakes_homology_and_what_follows(state: Callable[..., Context], tmp_path: Path) -> None:
     other = tmp_path / "bin" / "diamond"
     other.parent.mkdir()
@@ -243,11 +257,14 @@ def test_another_diamond_wakes_homology_and_what_follows(state: Callable[..., Co
     assert woken(state(), first_on_path=other.parent) == from_stage_on("homology")
 
 
-def test_another_carveme_wakes_what_reads_its_data(state: Callable[..., Context], tmp_path: Path) -> None:
-    declared = tmp_path / "lib" / "carveme-9.9.9.dist-info" / "METADATA"
+@pytest.mark.parametrize(("package", "first"), [("carveme", "evidence"), ("fair_esm", "embed")])
+def test_another_version_of_a_package_wakes_what_depends_on_it(
+    state: Callable[..., Context], tmp_path: Path, package: str, first: str
+) -> None:
+    declared = tmp_path / "lib" / f"{package}-9.9.9.dist-info" / "METADATA"
     declared.parent.mkdir(parents=True)
-    declared.write_text("Metadata-Version: 2.1\nName: carveme\nVersion: 9.9.9\n")
-    assert woken(state(), lib=tmp_path / "lib") == from_stage_on("evidence")
+    declared.write_text(f"Metadata-Version: 2.1\nName: {package.replace('_', '-')}\nVersion: 9.9.9\n")
+    assert woken(state(), lib=tmp_path / "lib") == from_stage_on(first)
 
 
 def test_a_stage_that_gives_other_results_wakes_itself_and_what_follows(state: Callable[..., Context]) -> None:
@@ -263,6 +280,14 @@ def test_a_stage_that_gives_other_results_wakes_itself_and_what_follows(state: C
                 raised += 1
     assert raised == SHARDS
     assert woken(context) == from_stage_on("draft")
+
+
+def test_an_encoder_switched_off_and_on_wakes_who_writes_its_ledger(state: Callable[..., Context]) -> None:
+    off = state(embed={"enabled": False})
+    assert woken(off) == from_stage_on("evidence")
+    snakemake(off, "--touch", "--forceall", "--quiet", "all")
+    assert woken(off) == {}
+    assert woken(state()) == from_stage_on("embed", "evidence")
 
 
 def test_without_an_encoder_nothing_waits_for_one(tmp_path: Path) -> None:

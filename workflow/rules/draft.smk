@@ -1,9 +1,8 @@
 rule draft:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("draft"),
+        forest.ledgers("draft"),
     output:
-        f"{forest.root}/ledger/draft/shard={{shard}}.parquet",
+        forest.outputs("draft"),
     log:
         "logs/draft/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule draft:
     params:
         settings=forest.settings("draft"),
         rows=forest.row_facts("draft"),
-        config=forest.config_path,
     shell:
-        "gemforest draft --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("draft")

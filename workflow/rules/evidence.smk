@@ -1,9 +1,8 @@
 rule evidence:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("evidence"),
+        forest.ledgers("evidence"),
     output:
-        f"{forest.root}/ledger/evidence/shard={{shard}}.parquet",
+        forest.outputs("evidence"),
     log:
         "logs/evidence/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule evidence:
     params:
         settings=forest.settings("evidence"),
         rows=forest.row_facts("evidence"),
-        config=forest.config_path,
     shell:
-        "gemforest evidence --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("evidence")

@@ -1,8 +1,8 @@
 rule fetch:
     input:
-        rows=ancient(forest.rows),
+        ancient(forest.rows),
     output:
-        f"{forest.root}/ledger/fetch/shard={{shard}}.parquet",
+        forest.outputs("fetch"),
     log:
         "logs/fetch/shard={shard}.log",
     conda:
@@ -15,7 +15,5 @@ rule fetch:
     params:
         settings=forest.settings("fetch"),
         rows=forest.row_facts("fetch"),
-        config=forest.config_path,
     shell:
-        "gemforest fetch --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("fetch")

@@ -1,9 +1,8 @@
 rule gapfill:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("gapfill"),
+        forest.ledgers("gapfill"),
     output:
-        f"{forest.root}/ledger/gapfill/shard={{shard}}.parquet",
+        forest.outputs("gapfill"),
     log:
         "logs/gapfill/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule gapfill:
     params:
         settings=forest.settings("gapfill"),
         rows=forest.row_facts("gapfill"),
-        config=forest.config_path,
     shell:
-        "gemforest gapfill --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("gapfill")

@@ -1,9 +1,8 @@
 rule genes:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("genes"),
+        forest.ledgers("genes"),
     output:
-        f"{forest.root}/ledger/genes/shard={{shard}}.parquet",
+        forest.outputs("genes"),
     log:
         "logs/genes/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule genes:
     params:
         settings=forest.settings("genes"),
         rows=forest.row_facts("genes"),
-        config=forest.config_path,
     shell:
-        "gemforest genes --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("genes")

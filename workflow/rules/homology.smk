@@ -1,9 +1,8 @@
 rule homology:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("homology"),
+        forest.ledgers("homology"),
     output:
-        f"{forest.root}/ledger/homology/shard={{shard}}.parquet",
+        forest.outputs("homology"),
     log:
         "logs/homology/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule homology:
     params:
         settings=forest.settings("homology"),
         rows=forest.row_facts("homology"),
-        config=forest.config_path,
     shell:
-        "gemforest homology --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("homology")

@@ -1,9 +1,8 @@
 rule kinetics:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("kinetics"),
+        forest.ledgers("kinetics"),
     output:
-        f"{forest.root}/ledger/kinetics/shard={{shard}}.parquet",
+        forest.outputs("kinetics"),
     log:
         "logs/kinetics/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule kinetics:
     params:
         settings=forest.settings("kinetics"),
         rows=forest.row_facts("kinetics"),
-        config=forest.config_path,
     shell:
-        "gemforest kinetics --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("kinetics")

@@ -1,9 +1,8 @@
 rule simulate:
     input:
-        rows=ancient(forest.rows),
-        ledgers=forest.ledgers("simulate"),
+        forest.ledgers("simulate"),
     output:
-        f"{forest.root}/ledger/simulate/shard={{shard}}.parquet",
+        forest.outputs("simulate"),
     log:
         "logs/simulate/shard={shard}.log",
     conda:
@@ -15,7 +14,5 @@ rule simulate:
     params:
         settings=forest.settings("simulate"),
         rows=forest.row_facts("simulate"),
-        config=forest.config_path,
     shell:
-        "gemforest simulate --shard {wildcards.shard} --cores {threads} --config {params.config}"
-        " --asked {resources.mem_mb}:{resources.runtime} 2> {log}"
+        forest.command("simulate")

@@ -20,7 +20,7 @@ from gemforest.ledger import Outcome
 from gemforest.plan import read_shard, read_shards
 from gemforest.stage import Context
 from gemforest.stages import all_stages
-from gemforest.store import Store, atomic, is_sealed, read_metadata, seal, sealable, write_parquet
+from gemforest.store import Store, atomic, is_sealed, read_metadata, sealable, write_parquet, write_sealed
 from gemforest.tables import LEDGER, TABLES
 from gemforest.views import LEDGER_TABLE, create_views
 
@@ -111,17 +111,16 @@ def read_whole_ledger(path: Path, stage: str, genomes: Iterable[str]) -> pa.Tabl
 
 
 def _gather(store: Store, table: str, shard: str, genomes: Iterable[str]) -> int:
-    """One table's part: written genome by genome, so that memory holds one genome; the number of rows."""
+    """One table's part: written genome by genome, so that memory holds one genome's rows; the number of rows."""
     schema = TABLES[table].schema.append(pa.field("shard", pa.string(), metadata={"doc": "shard of the genome"}))
     rows = 0
-    with atomic(store.atlas_path(table, shard)) as temporary:
-        sealed = schema.with_metadata(sealable({}))
-        with pq.ParquetWriter(temporary, sealed, compression="zstd", write_page_checksum=True) as out:
-            for genome_id in genomes:
-                part = _with_shard(store.read(table, shard, genome_id), shard)
-                out.write_table(part.cast(sealed))
-                rows += part.num_rows
-        seal(temporary)
+    sink, named = pa.BufferOutputStream(), schema.with_metadata(sealable({}))
+    with pq.ParquetWriter(sink, named, compression="zstd", write_page_checksum=True) as out:
+        for genome_id in genomes:
+            part = _with_shard(store.read(table, shard, genome_id), shard)
+            out.write_table(part.cast(named))
+            rows += part.num_rows
+    write_sealed(store.atlas_path(table, shard), sink)
     return rows
 
 

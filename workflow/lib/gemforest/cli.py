@@ -171,9 +171,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--to", type=Path, help="a .svg, .png or .pdf; without a name, a folder (default: report/figures)")
     sub.add_argument("--by", default="", metavar="GROUP", help="pca: colour by a rank, a column of the sheet, ...")
     sub = add("export", _export, "models as other programs take them")
-    sub.add_argument("what", choices=["sbml", "micom"], help="plain SBML files, or MICOM's manifest of all models")
-    sub.add_argument("--genome", action="append", default=[], help="sbml: this one; may be repeated (default: all)")
-    sub.add_argument("--to", type=Path, required=True, help="sbml: a folder; micom: a .csv file")
+    says = "plain SBML files, MICOM's manifest of all models, or enzyme-constrained models as GECKO's YAML"
+    sub.add_argument("what", choices=["sbml", "micom", "gecko"], help=says)
+    says = "sbml, gecko: this one; may be repeated (default: all)"
+    sub.add_argument("--genome", action="append", default=[], help=says)
+    sub.add_argument("--to", type=Path, required=True, help="sbml, gecko: a folder; micom: a .csv file")
     sub.add_argument("--draft", action="store_true", help="sbml: the draft before gap-filling")
     _add_evaluate(commands)
     sub = add("config", _show_config, "print the effective config, or what its keys mean")
@@ -558,6 +560,12 @@ def _export(parsed: argparse.Namespace) -> int:
     context = _context(parsed)
     if parsed.what == "sbml":
         for path in export_sbml(context, parsed.genome, parsed.to, parsed.draft):
+            print(path)
+        return 0
+    if parsed.what == "gecko":
+        from gemforest.gecko import export_gecko
+
+        for path in export_gecko(context, parsed.genome, parsed.to):
             print(path)
         return 0
     if parsed.genome or parsed.draft or parsed.to.suffix != ".csv":

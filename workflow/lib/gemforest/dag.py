@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from shlex import quote
 from typing import Any, Protocol
 
 from gemforest import sizing
@@ -27,7 +28,7 @@ from gemforest.config import Config, complete, to_text
 from gemforest.errors import GemforestError
 from gemforest.plan import ROW_FIELDS, Plan, is_current, make_plan, plan_folder, read_shards, rows_path, write_plan
 from gemforest.stage import Context
-from gemforest.stages import STAGE_NAMES, stage
+from gemforest.stages import STAGE_NAMES, all_stages, passengers, stage
 from gemforest.store import Store, holds, write_text
 
 # Figures of the report, by name (`figures.PLOTS`), as `snakemake --report` labels them.
@@ -59,7 +60,7 @@ class Workflow(Protocol):
     """The part of Snakemake's workflow object that is used here."""
 
     is_main_process: bool
-    dryrun: bool
+    output_settings: Any
 
 
 class Dag:
@@ -68,6 +69,8 @@ class Dag:
     def __init__(self, raw_config: dict[str, Any], workflow: Workflow, project: Path | None = None) -> None:
         self.config: Config = complete(raw_config)
         self.workflow = workflow
+        # `workflow.dryrun` is false while rules are read, whatever the command line says.
+        self.dry_run: bool = workflow.output_settings.dryrun
         project = project or Path.cwd()
         self.context = Context(project, self.config, Store(project / self.config["results"]))
         self.root = self.config["results"]
@@ -146,7 +149,7 @@ class Dag:
         def mem_mb(wildcards: Any, threads: int, attempt: int) -> int:
             return sizing.memory_mb(cost, self._load(wildcards.shard), threads, attempt)
 
-        return self._for_full_shards(mem_mb, name) if self.workflow.dryrun else mem_mb
+        return self._for_full_shards(mem_mb, name) if self.dry_run else mem_mb
 
     def minutes(self, name: str) -> Callable[..., int] | int:
         """Resource function: time limit of a shard's job at a stage, longer with each attempt."""
@@ -155,7 +158,7 @@ class Dag:
         def runtime(wildcards: Any, threads: int, attempt: int) -> int:
             return sizing.minutes(cost, self._load(wildcards.shard), threads, attempt, limit)
 
-        return self._for_full_shards(runtime, name) if self.workflow.dryrun else runtime
+        return self._for_full_shards(runtime, name) if self.dry_run else runtime
 
     @property
     def gpus(self) -> int:
@@ -163,13 +166,39 @@ class Dag:
         embed = self.config["embed"]
         return int(embed["enabled"] and embed["device"] == "cuda")
 
-    def ledgers(self, name: str) -> list[str]:
-        """Ledgers that a stage's rule takes as input, with the wildcard `shard`."""
-        return [f"{self.root}/ledger/{before}/shard={{shard}}.parquet" for before in stage(name).upstream]
+    def is_on(self, name: str) -> bool:
+        """Whether a stage has jobs; one that is switched off is seen to by the next one's."""
+        return stage(name).is_on(self.config)
 
-    def last_ledgers(self) -> list[str]:
-        """Ledgers of all stages, with the wildcard `shard`: what the atlas gathers."""
-        return [f"{self.root}/ledger/{name}/shard={{shard}}.parquet" for name in STAGE_NAMES]
+    def ledgers(self, name: str) -> list[str]:
+        """Ledgers that a stage's job takes as input, with the wildcard `shard`.
+
+        The last one also waits for those that no later stage reads: it gathers what all have made.
+        """
+        aboard = passengers(name, self.config)
+        before = dict.fromkeys(upstream for each in (*aboard, name) for upstream in stage(each).upstream)
+        if name == STAGE_NAMES[-1]:
+            read = {upstream for each in all_stages() for upstream in each.upstream}
+            before |= dict.fromkeys(each for each in STAGE_NAMES if each not in read and each != name)
+        return [self._ledger(each) for each in before if each not in aboard]
+
+    def outputs(self, name: str) -> list[str]:
+        """What a stage's job writes that Snakemake tracks, with the wildcard `shard`.
+
+        That is its ledger, those of the stages before it that are switched off, and after the last stage the shard's
+        part of the atlas: fewer and longer jobs suit a cluster, and Snakemake sees sooner what there is to do.
+        """
+        part = [self._atlas_part("{shard}")] if name == STAGE_NAMES[-1] else []
+        return [*map(self._ledger, (name, *passengers(name, self.config))), *part]
+
+    def command(self, name: str) -> str:
+        """Shell command of a stage's job, with Snakemake's placeholders."""
+        where = f"--shard {{wildcards.shard}} --config {quote(self.config_path)}"
+        steps = [f"gemforest {each} {where}" for each in passengers(name, self.config)]
+        steps.append(f"gemforest {name} {where} --cores {{threads}} --asked {{resources.mem_mb}}:{{resources.runtime}}")
+        if name == STAGE_NAMES[-1]:
+            steps.append(f"gemforest atlas {where}")
+        return steps[0] + " 2> {log}" if len(steps) == 1 else f"({' && '.join(steps)}) 2> {{log}}"
 
     def settings(self, name: str) -> str:
         """A stage's version, parameters, resources and tools as text, so that Snakemake reruns on a change."""
@@ -187,11 +216,17 @@ class Dag:
 
     def atlas_parts(self) -> list[str]:
         """The tracked part of the atlas of every shard."""
-        return [f"{self.root}/atlas/ledger/shard={shard}.parquet" for shard in self.shards]
+        return [self._atlas_part(shard) for shard in self.shards]
 
     def figures(self, ending: str) -> dict[str, str]:
         """File of each figure to its label, in the order of the report."""
         return {f"{self.root}/report/figures/{name}.{ending}": label for name, label in FIGURES.items()}
+
+    def _ledger(self, name: str) -> str:
+        return f"{self.root}/ledger/{name}/shard={{shard}}.parquet"
+
+    def _atlas_part(self, shard: str) -> str:
+        return f"{self.root}/atlas/ledger/shard={shard}.parquet"
 
     def _rows_of(self, shard: str) -> list[list[str]]:
         """Cells of a shard's rows; the last one is kept, for its stages ask one after another."""
@@ -226,12 +261,12 @@ class Dag:
         return self._loads[shard]
 
     def _cost(self, name: str) -> sizing.Cost:
-        on = name == "embed" and self.config["embed"]["enabled"]
-        return sizing.cost_of(sizing.EMBED_ON if on else name)
+        # Only where it is on has the encoder jobs of its own.
+        return sizing.cost_of(sizing.EMBED_ON if name == "embed" else name)
 
     def _publish(self) -> None:
         """Write plan and config once, unless this is a dry run or a job's own process."""
-        if self.workflow.dryrun or not self.workflow.is_main_process:
+        if self.dry_run or not self.workflow.is_main_process:
             return
         if self._new_plan:
             write_plan(self._new_plan, self.context)

@@ -54,7 +54,19 @@ def explain_gene(context: Context, genome_id: str, gene_id: str) -> str:
         lines += [f"  {line}" for line in _call(row, kept)]
     if len(rows) > MOST_CALLS_SHOWN:
         lines.append(f"  and {len(rows) - MOST_CALLS_SHOWN} more calls, all less probable")
+    proposed = rows_of(context, "dark_enzymes", shard, genome_id)
+    if proposed is not None:
+        lines += [_proposal(row) for row in proposed.filter(pc.equal(proposed["gene_id"], gene_id)).to_pylist()]
     return "\n".join(lines)
+
+
+def _proposal(row: dict[str, Any]) -> str:
+    """A row of `dark_enzymes`: no database knows the protein, but the encoder finds it near an enzyme."""
+    ecs = f" (EC {', '.join(row['ec'])})" if row["ec"] else ""
+    return (
+        f"  proposed  {row['reaction']}{ecs} probability {row['probability']:.4f}, near {row['neighbour']}, "
+        f"cosine distance {row['distance']:.2f}; no database hit, not in the draft unless evidence.dark is use"
+    )
 
 
 def _protein(row: dict[str, Any]) -> str:

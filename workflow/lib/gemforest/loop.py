@@ -329,8 +329,8 @@ def finish(stage: Stage, task: Task, row: LedgerRow, products: Products | None) 
             written[str(path.relative_to(store.root))] = (path.stat().st_size, file_sha256(path))
         for table in stage.writes[1:]:
             path = store.table_path(table, task.shard, task.genome_id)
-            write_table(path, table, products.tables[table], common | {"table": table})
-            written[str(path.relative_to(store.root))] = (path.stat().st_size, file_sha256(path))
+            wrote = write_table(path, table, products.tables[table], common | {"table": table})
+            written[str(path.relative_to(store.root))] = wrote
     rows = products.tables[stage.main_table] if products else TABLES[stage.main_table].empty()
     metadata = common | {"table": stage.main_table, "ledger": row.to_json(), "files": json.dumps(written)}
     write_table(store.table_path(stage.main_table, task.shard, task.genome_id), stage.main_table, rows, metadata)

@@ -72,7 +72,7 @@ def as_text(found: Collection[Lacking], universes: Collection[str]) -> str:
     """A line per compound, for a terminal."""
     lines = []
     for one in found:
-        where = "every universe" if len(one.universes) == len(universes) else ", ".join(one.universes)
+        where = "any universe" if len(one.universes) == len(universes) else ", ".join(one.universes)
         near = f"; near: {', '.join(one.near)}" if one.near else ""
         lines.append(f"{one.medium}\t{one.compound}\thas no exchange in {where}{near}")
     return "\n".join([*lines, f"{len(found)} compounds that some universe cannot take up"])

@@ -81,9 +81,12 @@ def read_member(folder: Path, member: Member, columns: list[str] | None, checked
 
 
 def write_packed(
-    path: Path, parts: Mapping[str, tuple[pa.Table, Member]], schema: pa.Schema, also: Mapping[str, str]
+    where: Path | pa.BufferOutputStream,
+    parts: Mapping[str, tuple[pa.Table, Member]],
+    schema: pa.Schema,
+    also: Mapping[str, str],
 ) -> None:
-    """Write genomes, in the order of their names, to `path`; `Member.start` and `rows` are set here.
+    """Write genomes, in the order of their names, to a file or a buffer; `Member.start` and `rows` are set here.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ def write_packed(
     metadata = {**also, MEMBERS: index}
     pq.write_table(
         together.replace_schema_metadata(metadata),
-        path,
+        where,
         compression="zstd",
         row_group_size=GROUP_ROWS,
         write_page_checksum=True,

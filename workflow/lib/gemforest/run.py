@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -94,10 +95,21 @@ def lock_path(context: Context) -> Path:
 
 def _command(context: Context, profile: Path, cores: int) -> list[str]:
     # Where jobs are submitted, `--cores` would cut down the cores of each of them; the machine's own are local cores.
-    remote = "executor" in yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    remote = "executor" in settings
     ours = "--local-cores" if remote else "--cores"
     command = [sys.executable, "-m", "snakemake", ours, str(cores), "--workflow-profile", str(profile)]
-    return [*command, "--directory", str(context.project)]
+    return [*command, "--directory", str(context.project), *(_batches(context, settings) if remote else ())]
+
+
+def _batches(context: Context, profile: dict[str, Any]) -> Iterator[str]:
+    """What lets one submission carry the embed jobs of `embed.batch_shards` shards, beside the profile's own groups."""
+    embed = context.config["embed"]
+    if embed["enabled"] and embed["batch_shards"] > 1:
+        groups = {"embed": "embed"} | profile.get("groups", {})
+        sizes = {groups["embed"]: embed["batch_shards"]} | profile.get("group-components", {})
+        for option, values in {"--groups": groups, "--group-components": sizes}.items():
+            yield from (option, *(f"{name}={value}" for name, value in values.items()))
 
 
 def _snakemake(context: Context, command: Sequence[str], lock: RunLock, console: Console) -> int:

@@ -111,6 +111,8 @@ class Stage:
         Digests of databases, universes, weights; and of what one row refers to, such as a file or a medium.
     versions
         Versions of the tools that decide the result.
+    switch
+        Dotted config key that switches the stage off; it then leaves empty tables. None for one that is always on.
     output
         Digest of what later stages see of a genome's products, where that is less than all that went in: with the same
         digest they are not made again. None: the stage key stands for the products.
@@ -128,7 +130,12 @@ class Stage:
     resources: Callable[[Context], dict[str, str]] = _nothing
     row_resources: Callable[[Context, Mapping[str, str]], dict[str, str]] = _nothing_of_row
     versions: Callable[[Context], dict[str, str]] = _nothing
+    switch: str | None = None
     output: Callable[[Products], str] | None = None
+
+    def is_on(self, config: Config) -> bool:
+        """Whether the config lets the stage do its work."""
+        return self.switch is None or bool(parameter(config, self.switch))
 
     @property
     def main_table(self) -> str:

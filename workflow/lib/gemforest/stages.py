@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
+from gemforest.config import Config
 from gemforest.stage import Stage
 
 STAGE_NAMES = ("fetch", "genes", "homology", "embed", "evidence", "draft", "gapfill", "kinetics", "simulate")
@@ -23,3 +24,11 @@ def stage(name: str) -> Stage:
 def all_stages() -> list[Stage]:
     """All stages, first to last."""
     return [stage(name) for name in STAGE_NAMES]
+
+
+def passengers(name: str, config: Config) -> tuple[str, ...]:
+    """Stages before this one that are switched off: its job writes their empty tables, they need none of their own."""
+    found: list[str] = []
+    for each in STAGE_NAMES[: STAGE_NAMES.index(name)]:
+        found = [] if stage(each).is_on(config) else [*found, each]
+    return tuple(found)

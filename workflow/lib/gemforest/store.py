@@ -193,9 +193,9 @@ def _pack(folder: Path, fresh: Collection[str], gone: Collection[str]) -> None:
     if not parts:
         packing.packed_path(folder).unlink(missing_ok=True)
         return
-    with atomic(packing.packed_path(folder)) as temporary:
-        packing.write_packed(temporary, parts, TABLES[folder.parent.name].schema, sealable({}))
-        seal(temporary)
+    sink = pa.BufferOutputStream()
+    packing.write_packed(sink, parts, TABLES[folder.parent.name].schema, sealable({}))
+    write_sealed(packing.packed_path(folder), sink)
     for path in own:
         path.unlink()
 
@@ -249,18 +249,28 @@ def holds(path: Path, text: str) -> bool:
         return False
 
 
-def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
-    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema, sealed."""
+def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema, sealed.
+
+    Returns
+    -------
+    tuple
+        Size of the file, bytes, and its SHA-256.
+    """
     named = sealable({METADATA_PREFIX + key: value for key, value in (metadata or {}).items()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows.replace_schema_metadata(named), sink, compression="zstd", write_page_checksum=True, store_schema=True
+    )
+    return write_sealed(path, sink)
+
+
+def write_sealed(path: Path, sink: pa.BufferOutputStream) -> tuple[int, str]:
+    """Seal a Parquet file made in memory and write it in one go, for a shared file system; its size and SHA-256."""
+    data = sealed(sink.getvalue().to_pybytes())
     with atomic(path) as temporary:
-        pq.write_table(
-            rows.replace_schema_metadata(named),
-            temporary,
-            compression="zstd",
-            write_page_checksum=True,
-            store_schema=True,
-        )
-        seal(temporary)
+        temporary.write_bytes(data)
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 def sealable(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -268,15 +278,13 @@ def sealable(metadata: Mapping[str, str]) -> dict[str, str]:
     return {**metadata, METADATA_PREFIX + SEAL: _OPEN_SEAL}
 
 
-def seal(path: Path) -> None:
-    """Put the SHA-256 of a Parquet file's bytes, taken with the open seal in its place, into its footer."""
-    data = path.read_bytes()
+def sealed(data: bytes) -> bytes:
+    """A Parquet file with the SHA-256 of its bytes, taken with the open seal in its place, in its footer."""
     found = [match for match in _SEAL_BYTES.finditer(data) if match[1] == _OPEN_SEAL.encode()]
     if len(found) != 1:
-        raise ValueError(f"{path}: expected room for one seal, found {len(found)}")
-    with path.open("r+b") as handle:
-        handle.seek(found[0].start(1))
-        handle.write(hashlib.sha256(data).hexdigest().encode())
+        raise ValueError(f"expected room for one seal, found {len(found)}")
+    start, end = found[0].span(1)
+    return b"".join([data[:start], hashlib.sha256(data).hexdigest().encode(), data[end:]])
 
 
 def is_sealed(path: Path) -> bool:
@@ -292,12 +300,12 @@ def is_sealed(path: Path) -> bool:
     return False
 
 
-def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, str]) -> None:
-    """Write one genome's rows of a declared table; TypeError where they do not have its columns."""
+def write_table(path: Path, table: str, rows: pa.Table, metadata: Mapping[str, str]) -> tuple[int, str]:
+    """Write one genome's rows of a declared table; size and SHA-256; TypeError where they do not have its columns."""
     schema = TABLES[table].schema
     if rows.schema.names != schema.names:
         raise TypeError(f"table {table}: expected columns {schema.names}, found {rows.schema.names}")
-    write_parquet(path, rows.cast(schema), metadata)
+    return write_parquet(path, rows.cast(schema), metadata)
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:

@@ -591,6 +591,12 @@ _DECLARED = [
                 CONDITION,
                 STATUS,
                 column("growth_per_h", pa.float64(), "growth with the compound", GROWTH),
+                column(
+                    "growth_on_genes_per_h",
+                    pa.float64(),
+                    "the same for carbon, without reactions that no gene and no need on the genome's medium speak for",
+                    GROWTH,
+                ),
                 column("flux", pa.float64(), "secretion, for products", FLUX),
                 column(
                     "answer",

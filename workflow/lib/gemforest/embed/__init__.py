@@ -26,6 +26,7 @@ from gemforest.errors import InputError
 from gemforest.ledger import Reason
 from gemforest.sequences import fasta_genes, normalise, seq_key
 from gemforest.stage import Context, PoolCrashed, Products, Stage, Task
+from gemforest.store import digest
 from gemforest.tables import TABLES
 
 if TYPE_CHECKING:
@@ -146,6 +147,12 @@ def _resources(context: Context) -> dict[str, str]:
     return {"encoder": _checkpoint(context).sha256}
 
 
+def _what_is_seen(products: Products) -> str:
+    """Later stages see which gene has which vector in which store: not the settings that change neither."""
+    table = products.tables["embeddings"]
+    return digest([list(map(str, table[name].to_pylist())) for name in ("gene_id", "seq_key", "store")])
+
+
 def _versions(context: Context) -> dict[str, str]:
     if not parameter(context.config, "embed.enabled"):
         return {}
@@ -166,4 +173,6 @@ STAGE = Stage(
     pooled=pooled,
     resources=_resources,
     versions=_versions,
+    output=_what_is_seen,
+    switch="embed.enabled",
 )

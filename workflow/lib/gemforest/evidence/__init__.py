@@ -1,9 +1,10 @@
 """Evidence: what the genome's proteins say about the reactions of its universe.
 
 Tables `gene_reactions` (one call of a gene for a reaction, with every source's say), `reaction_scores` (what carving
-weighs), `lineages` (the universe, from the sheet or decided from the hits, `lineage.py`) and `evidence_sources`. Scores
-are CarveMe's, from hits alone (`scores.py`), unless `evidence.scores` says otherwise; probabilities are calibrated on
-lineages that were hidden from the database (`calls.py`, `combine.py`).
+weighs), `dark_enzymes` (proposals for proteins that no database knows), `lineages` (the universe, from the sheet or
+decided from the hits, `lineage.py`) and `evidence_sources`. Scores are CarveMe's, from hits alone (`scores.py`), unless
+`evidence.scores` says otherwise; probabilities are calibrated on lineages that were hidden from the database
+(`calls.py`, `combine.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from gemforest.carveme_files import carveme_data, carveme_version
 from gemforest.errors import RefusedError
 from gemforest.evidence.calibration import evidence_digests, probability
 from gemforest.evidence.calls import Calls, call_reactions, reaction_probabilities
+from gemforest.evidence.claims import Heard
 from gemforest.evidence.combine import COMBINED
+from gemforest.evidence.dark import PARAMETERS as DARK
+from gemforest.evidence.dark import Encoded, dark_table
 from gemforest.evidence.ec import SUPERSEDED
 from gemforest.evidence.ecreactions import annotation_file, coverage, mapping_digests, reaction_ecs
+from gemforest.evidence.encoder import ENCODER, hear_encoder, wanted
+from gemforest.evidence.homologs import bigg_reference
 from gemforest.evidence.listening import hear, heard_digests, sources_table
 from gemforest.evidence.scores import SPONTANEOUS, ReactionScore, Rules, load_rules, score_reactions
 from gemforest.evidence.verdicts import gene_reactions_table
@@ -35,7 +41,7 @@ from gemforest.tables import TABLES
 from gemforest.universe import UNIVERSES, load_universe, universe_digest
 
 AUTO = "auto"
-WEIGHED = ("E", "A", "U", "P")
+WEIGHED = ("E", "A", "U", "P", "N")
 PARAMETERS = (
     "draft.min_reactions",
     "evidence.floor",
@@ -44,6 +50,7 @@ PARAMETERS = (
     "evidence.scores",
     "evidence.break_even",
     "evidence.mapping",
+    "evidence.dark",
 )
 
 
@@ -72,7 +79,8 @@ def process(task: Task) -> Products:
     network = frozenset(load_universe(universe, task.context.cache).network.reactions)
     ecs = reaction_ecs(universe, mapping, task.context.cache) if set(listened) - {"D"} else {}
     weights = {letter: task.parameters[f"evidence.weights.{letter}"] for letter in WEIGHED}
-    calls = call_reactions(proteins, task.read("homologs"), heard, ecs, "P" in listened, weights)
+    homologs, encoded = task.read("homologs"), _encoded(task, proteins, heard)
+    calls = call_reactions(proteins, homologs, heard, ecs, "P" in listened, weights, encoded)
     floor = task.parameters["evidence.floor"]
     probabilities = reaction_probabilities(calls, floor, network, {score.reaction for score in scored})
     way = "carveme" if listened == ["D"] else task.parameters["evidence.scores"]
@@ -89,10 +97,34 @@ def process(task: Task) -> Products:
             "reaction_scores": _reaction_scores(
                 task.genome_id, universe, scored, probabilities, made, way, genes_of(calls, made)
             ),
+            "dark_enzymes": TABLES["dark_enzymes"].empty()
+            if calls.dark is None
+            else dark_table(task.genome_id, calls.dark, calls.genes, ecs, bigg_reference()),
             "lineages": lineage,
             "evidence_sources": sources_table(task.genome_id, heard, note),
         }
     )
+
+
+def _encoded(task: Task, proteins: pa.Table, heard: list[Heard]) -> Encoded | None:
+    """The encoder's say, if anybody asked and it has one; what is missing joins `heard` as a note."""
+    if not wanted(task.context):
+        return None
+    near, said = hear_encoder(task.context, task.read("embeddings"), proteins.num_rows)
+    heard += [said] if said else []
+    if near is None:
+        return None
+    way, dark = task.parameters["evidence.dark"], None
+    if way != "off":
+        ids = proteins["gene_id"].to_pylist()
+        hit = {
+            gene
+            for table in ("homologs", "enzyme_hits")
+            for gene in task.read(table, ["gene_id"])["gene_id"].to_pylist()
+        }
+        hit |= {ids[claim.gene] for one in heard for claim in one.claims}
+        dark = np.array([gene not in hit for gene in ids], dtype=bool)
+    return Encoded(near, "N" in task.parameters["evidence.sources"], dark, way == "use")
 
 
 def score_of(p: float, break_even: float, floor: float) -> float:
@@ -187,6 +219,8 @@ def _resources(context: Context) -> dict[str, str]:
         fits["reaction_ecs"] = file_sha256(annotation_file("bacteria"))
         fits |= {name: file_sha256(ec_resource(name)) for name in (SUPERSEDED, SEQUENCES)}
         fits |= mapping_digests(context.project / context.config["evidence"]["mapping"])
+    if wanted(context):
+        fits |= evidence_digests(COMBINED, DARK, ENCODER) | {"references": str(context.config["embed"]["references"])}
     return gprs | fits | lineage_digests()
 
 
@@ -202,9 +236,9 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="evidence",
-    version=3,
-    reads=("hits", "homologs", "enzyme_hits", "proteins"),
-    writes=("gene_reactions", "reaction_scores", "lineages", "evidence_sources"),
+    version=4,
+    reads=("hits", "homologs", "enzyme_hits", "proteins", "embeddings"),
+    writes=("gene_reactions", "reaction_scores", "dark_enzymes", "lineages", "evidence_sources"),
     parameters=PARAMETERS,
     row_fields=("universe",),
     process=process,

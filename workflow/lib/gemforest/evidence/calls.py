@@ -31,20 +31,23 @@ from gemforest.evidence.combine import (
     options_of,
     weigh,
 )
+from gemforest.evidence.dark import DarkCalls, Encoded, propose
 from gemforest.evidence.ec import current_ecs, parse_ecs
 from gemforest.evidence.homologs import FEATURES, PRIORS, Candidates, Hits, Reference, bigg_reference, candidates
 from gemforest.evidence.homologs import self_bits as bits_with_itself
+from gemforest.evidence.neighbours import VERSION as NEIGHBOURS_VERSION
+from gemforest.evidence.neighbours import NeighbourSupport, neighbour_support
 from gemforest.evidence.reactions import REACTION_FEATURES, reaction_features
 from gemforest.evidence.subunits import VERSION as PRESENCE_VERSION
 from gemforest.evidence.subunits import Presence, bigg_partners, subunit_presence
 
-BY_HOMOLOG, BY_EC, BY_USER = 0, 1, 2
+BY_HOMOLOG, BY_EC, BY_USER, BY_NEIGHBOUR = 0, 1, 2, 3
 NOTHING_TO_COMPARE = -1
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """c candidates, a gene and a reaction each; `kind` says who proposed them: homologs, EC numbers or users."""
+    """c candidates, a gene and a reaction each; `kind` says who proposed them (`BY_HOMOLOG` and the like)."""
 
     query: np.ndarray
     reaction: np.ndarray
@@ -99,6 +102,8 @@ class Calls:
         Of every source that spoke.
     kin
         Of each reaction: share of the genome's kin that has it.
+    dark
+        Proposals for proteins that nothing else speaks of; None where nobody asked.
     """
 
     genes: pa.Array
@@ -111,6 +116,7 @@ class Calls:
     opinions: Sequence[Opinion]
     kin: np.ndarray
     fits: Combination
+    dark: DarkCalls | None
 
 
 def call_reactions(
@@ -120,6 +126,7 @@ def call_reactions(
     ecs: Mapping[str, tuple[str, ...]] | None = None,
     presence: bool = False,
     weights: Mapping[str, float] | None = None,
+    encoded: Encoded | None = None,
 ) -> Calls:
     """Weigh every reaction that the genome's homologs and the other sources propose.
 
@@ -137,30 +144,46 @@ def call_reactions(
         Whether source P, the other subunits, is asked.
     weights
         Letter to the weight of the source; 0 silences it.
+    encoded
+        Source N and dark proteins; None where there are no vectors.
     """
     weights = weights or {}
     claims = [c for one in heard if weights.get(one.source, 1.0) > 0 for c in one.claims]
     presence = presence and weights.get("P", 1.0) > 0
+    neighbours = encoded.near if encoded and encoded.listened and weights.get("N", 1.0) > 0 else None
     reference, genes = bigg_reference(), proteins["gene_id"].combine_chunks()
     hits = _hits(proteins, homologs, genes, reference)
     found = candidates(hits, reference)
+    dark = None
+    if encoded is not None and encoded.dark is not None:
+        dark = propose(encoded.near, encoded.dark, found.priors, reference)
+    used = dark if encoded and encoded.use_dark else None
     names, known_ecs = _reactions(reference, claims, ecs or {})
     words = {letter: made for letter in ("A", "E") if (made := _words(letter, claims, names))}
-    fits = combination([*words, *("P" if presence else "")])
+    fits = combination([*words, *("P" if presence else ""), *("N" if neighbours else "")])
     users = _user_ratios(claims, names, known_ecs)
-    pairs = _pairs(found, [w for made in words.values() for w in made], users, known_ecs, len(names), fits)
+    pairs = _pairs(found, [w for made in words.values() for w in made], users, known_ecs, len(names), fits, used)
     supports = {s: ec_support(pairs.query, pairs.reaction, made, known_ecs) for s, made in words.items()}
     there = subunit_presence(hits, found, reference, bigg_partners()) if presence else None
+    near = neighbour_support(pairs.query, pairs.reaction, neighbours, reference) if neighbours else None
 
     own = load_calibration("homologs")
-    said = _Said(found, pairs, supports, there, fits)
+    said = _Said(found, pairs, supports, there, near, fits)
     log_odds, threshold, ratios = _weighed(said, weights, len(genes), len(names))
+    if used is not None:
+        rows = np.flatnonzero(pairs.kind == BY_NEIGHBOUR)
+        log_odds[rows] = used.log_odds
+        ratios.setdefault("N", np.zeros(len(log_odds)))[rows] = used.log_odds - own.prior_log_odds
     own_ratio = (log_odds - sum(ratios.values(), np.zeros(len(log_odds))))[: len(found.query)] - own.prior_log_odds
     opinions = [_opinion_of_homologs(hits, found, reference, own_ratio, own.version)]
     for letter, support in supports.items():
         opinions += _opinions_of_ecs(words[letter], support, ratios[letter])
     if there is not None:
         opinions.append(_opinion_of_presence(there, ratios["P"]))
+    if near is not None:
+        opinions.append(_opinion_of_neighbours(near, np.arange(len(log_odds)), reference, ratios["N"]))
+    elif used is not None:
+        opinions.append(_opinion_of_neighbours(used.support, rows, reference, ratios["N"][rows]))
     for opinion in _opinions_of_users(users, pairs, len(names), own.prior_log_odds, weights.get("U", 1.0)):
         log_odds[opinion.rows] += opinion.ratio
         opinions.append(opinion)
@@ -168,7 +191,7 @@ def call_reactions(
     outdone[: len(found.query)] = found.features[:, FEATURES.index("best_in_genome")] < 0.5
     kin = np.zeros(len(names))
     kin[: len(found.priors)] = found.priors[:, PRIORS.index("kin_with_reaction")]
-    return Calls(genes, names, known_ecs, pairs, log_odds, threshold, outdone, opinions, kin, fits)
+    return Calls(genes, names, known_ecs, pairs, log_odds, threshold, outdone, opinions, kin, fits, dark)
 
 
 @dataclass(frozen=True)
@@ -179,22 +202,23 @@ class _Said:
     pairs: Pairs
     supports: Mapping[str, EcSupport]
     there: Presence | None
+    near: NeighbourSupport | None
     fits: Combination
 
 
 def _weighed(
     said: _Said, weights: Mapping[str, float], genes: int, names: int
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Log-odds and threshold of each candidate, and the log-likelihood ratios of the sources E, A and P."""
+    """Log-odds and threshold of each candidate, and the log-likelihood ratios of the sources E, A, N and P."""
     own, pairs, found = load_calibration("homologs"), said.pairs, said.found
     features = {name: found.features[:, i] for i, name in enumerate(FEATURES)}
     by_homologs = own.log_odds(features) if len(found.query) else np.zeros(0)
     log_odds = np.full(len(pairs.query), own.prior_log_odds)
     threshold = np.full(len(pairs.query), own.threshold)
-    spoke = [*said.supports, *("P" if said.there is not None else "")]
+    spoke = [*said.supports, *("P" if said.there is not None else ""), *("N" if said.near is not None else "")]
     ratios = {letter: np.zeros(len(pairs.query)) for letter in spoke}
-    first = _columns_of_homologs(by_homologs, features, pairs, said.supports, said.there)
-    second = _columns_of_ecs(by_homologs, found, pairs, said.supports, genes, names)
+    first = _columns_of_homologs(by_homologs, features, said)
+    second = _columns_of_ecs(by_homologs, said, genes, names)
     fits = ((BY_HOMOLOG, said.fits.with_homolog, first), (BY_EC, said.fits.without_homolog, second))
     for kind, fit, columns in fits:
         rows = np.flatnonzero(pairs.kind == kind)
@@ -317,50 +341,48 @@ def _pairs(
     ecs: Sequence[tuple[str, ...]],
     n: int,
     fits: Combination,
+    dark: DarkCalls | None,
 ) -> Pairs:
-    """All candidates: those of homologs in their order, then those of EC numbers alone, then those of users alone."""
+    """All candidates: of homologs in their order, then of EC numbers alone, of users alone, of neighbours alone."""
     keys = found.query * n + found.reaction
     # Reactions without any gene in BiGG are beyond what the fit has seen: only users propose them.
     reachable = _reactions_of(ecs[: len(found.priors)])
     by_ec = ec_candidates(words, reachable, keys, n) if fits.without_homolog else np.zeros(0, dtype=np.int64)
     said = {key for claims in users.values() for key in claims}
     by_user = np.array(sorted(said - set(keys.tolist()) - set(by_ec.tolist())), dtype=np.int64)
-    everything = np.concatenate([keys, by_ec, by_user])
-    kind = np.repeat([BY_HOMOLOG, BY_EC, BY_USER], [len(keys), len(by_ec), len(by_user)])
+    before = np.concatenate([keys, by_ec, by_user])
+    # Dark proteins are those that no other source knows: their pairs are new.
+    by_neighbour = np.zeros(0, dtype=np.int64) if dark is None else dark.query * n + dark.reaction
+    kind = np.repeat(
+        [BY_HOMOLOG, BY_EC, BY_USER, BY_NEIGHBOUR], [len(keys), len(by_ec), len(by_user), len(by_neighbour)]
+    )
+    everything = np.concatenate([before, by_neighbour])
     return Pairs(everything // n, everything % n, kind)
 
 
 def _columns_of_homologs(
-    by_homologs: np.ndarray,
-    own: Mapping[str, np.ndarray],
-    pairs: Pairs,
-    supports: Mapping[str, EcSupport],
-    there: Presence | None,
+    by_homologs: np.ndarray, own: Mapping[str, np.ndarray], said: _Said
 ) -> Mapping[str, np.ndarray]:
     """Columns of candidates that homologs propose; where no other source speaks, D's own features."""
-    if not supports and there is None:
+    if not said.supports and said.there is None and said.near is None:
         return own
-    rows = np.flatnonzero(pairs.kind == BY_HOMOLOG)
-    return columns_with_homolog(by_homologs, {s: support.take(rows) for s, support in supports.items()}, there)
+    rows = np.flatnonzero(said.pairs.kind == BY_HOMOLOG)
+    supports = {s: support.take(rows) for s, support in said.supports.items()}
+    return columns_with_homolog(by_homologs, supports, said.there, said.near and said.near.take(rows))
 
 
-def _columns_of_ecs(
-    by_homologs: np.ndarray,
-    found: Candidates,
-    pairs: Pairs,
-    supports: Mapping[str, EcSupport],
-    genes: int,
-    n: int,
-) -> Mapping[str, np.ndarray]:
+def _columns_of_ecs(by_homologs: np.ndarray, said: _Said, genes: int, n: int) -> Mapping[str, np.ndarray]:
+    found, pairs = said.found, said.pairs
     best = np.full(genes, NO_HOMOLOG)
     np.maximum.at(best, found.query, by_homologs)
     rows = np.flatnonzero(pairs.kind == BY_EC)
     query, reaction = pairs.query[rows], pairs.reaction[rows]
     return columns_without_homolog(
-        {s: support.take(rows) for s, support in supports.items()},
+        {s: support.take(rows) for s, support in said.supports.items()},
         found.priors[reaction],
         best[query],
         options_of(query * n + reaction, n),
+        said.near and said.near.take(rows),
     )
 
 
@@ -369,6 +391,7 @@ def _credit(
 ) -> None:
     """What EC numbers alone propose rests on the sources that gave the number, in equal parts."""
     rows = np.flatnonzero(pairs.kind == BY_EC)
+    total = total - ratios["N"] if "N" in ratios else total
     named = {letter: support.level[rows] == LEVELS for letter, support in supports.items()}
     count = np.maximum(sum(said.astype(int) for said in named.values()), 1) if named else np.ones(len(rows))
     for letter, said in named.items():
@@ -435,6 +458,28 @@ def _opinion_of_presence(there: Presence, ratio: np.ndarray) -> Opinion:
         version=[PRESENCE_VERSION] * len(rows),
         target=[""] * len(rows),
         value=there.share[rows],
+        identity_percent=nothing,
+        query_coverage=nothing,
+        target_coverage=nothing,
+    )
+
+
+def _opinion_of_neighbours(
+    near: NeighbourSupport, rows: np.ndarray, reference: Reference, ratio: np.ndarray
+) -> Opinion:
+    """The nearest neighbour that does the reaction, else the nearest of all, with its cosine."""
+    n = len(rows)
+    nothing = np.full(n, np.nan)
+    return Opinion(
+        source="N",
+        group=GROUPS["N"],
+        rows=rows,
+        ratio=ratio,
+        # A neighbour among thirty is no annotation: it names no function that others could contradict.
+        level=np.full(n, NOTHING_TO_COMPARE),
+        version=[NEIGHBOURS_VERSION] * n,
+        target=reference.genes[near.target].tolist(),
+        value=near.cosine,
         identity_percent=nothing,
         query_coverage=nothing,
         target_coverage=nothing,

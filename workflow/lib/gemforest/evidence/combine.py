@@ -22,10 +22,11 @@ from gemforest.evidence.calibration import Calibration, evidence_resource, load_
 from gemforest.evidence.claims import Claim
 from gemforest.evidence.ec import level_shared
 from gemforest.evidence.homologs import PRIORS
+from gemforest.evidence.neighbours import NeighbourSupport, neighbour_terms
 from gemforest.evidence.subunits import Presence
 
 COMBINED = "combined.json"
-OTHER_SOURCES = ("A", "E", "P")
+OTHER_SOURCES = ("A", "E", "N", "P")
 """Sources beside D whose weight is fitted."""
 
 LEVELS = 4
@@ -205,7 +206,7 @@ class Combination:
 
 
 def combination(sources: Iterable[str]) -> Combination:
-    """The fits for those of the sources E, A, P that spoke; for none of them source D's own."""
+    """The fits for those of the sources E, A, N, P that spoke; for none of them source D's own."""
     letters = "".join(sorted(set(sources) & set(OTHER_SOURCES)))
     if not letters:
         return Combination(load_calibration("homologs"), None, load_calibration("reactions"))
@@ -225,7 +226,10 @@ def _fits() -> dict[str, Any]:
 
 
 def columns_with_homolog(
-    log_odds: np.ndarray, supports: Mapping[str, EcSupport], presence: Presence | None
+    log_odds: np.ndarray,
+    supports: Mapping[str, EcSupport],
+    presence: Presence | None,
+    neighbours: NeighbourSupport | None = None,
 ) -> dict[str, np.ndarray]:
     """Features of candidates that homologs propose, from D's log-odds and what the others say."""
     columns = {"homologs": log_odds}
@@ -234,11 +238,17 @@ def columns_with_homolog(
     if presence is not None:
         there = presence.in_complex.astype(float)
         columns |= {"P_missing": there * (presence.share < 1), "P_share": there * (presence.share - 0.5)}
+    if neighbours is not None:
+        columns |= neighbour_terms(neighbours)
     return columns
 
 
 def columns_without_homolog(
-    supports: Mapping[str, EcSupport], priors: np.ndarray, best_of_gene: np.ndarray, options: np.ndarray
+    supports: Mapping[str, EcSupport],
+    priors: np.ndarray,
+    best_of_gene: np.ndarray,
+    options: np.ndarray,
+    neighbours: NeighbourSupport | None = None,
 ) -> dict[str, np.ndarray]:
     """Features of candidates that only EC numbers propose.
 
@@ -255,6 +265,8 @@ def columns_without_homolog(
     columns |= {"best_of_gene": best_of_gene, "options": options.astype(float)}
     for letter, support in supports.items():
         columns |= ec_terms(letter, support)
+    if neighbours is not None:
+        columns |= neighbour_terms(neighbours)
     return columns
 
 

@@ -30,7 +30,7 @@ from gemforest.gapfill.costs import (
     split_columns,
     uphill,
 )
-from gemforest.gapfill.diagnosis import in_words, unmakeable
+from gemforest.gapfill.diagnosis import in_words, mending, unmakeable
 from gemforest.gapfill.filling import Infeasible, TooLarge, cheapest_fills
 from gemforest.gapfill.guards import VITAMINS, carbon_sources, oxidases, oxygen_consumption, uptake_route
 from gemforest.gapfill.reach import universe_reach
@@ -370,11 +370,12 @@ class Filling:
         return Way(found, frozenset(), cost, float("nan"), "")
 
     def _too_large(self, count: str, media: Sequence[str]) -> GenomeError:
-        missing = unmakeable(self._on(self.model(), media[0]))
+        draft = self._on(self.model(), media[0])
+        words = in_words(unmakeable(draft), mending(draft, self.least))
         return GenomeError(
             Reason.FILL_TOO_LARGE,
             f"{count} additions for {' and '.join(media)}, gapfill.max_fill is "
-            f"{self.task.parameters['gapfill.max_fill']}; the draft cannot make {', '.join(missing[:10])}",
+            f"{self.task.parameters['gapfill.max_fill']}; the draft {words}",
         )
 
     def _needed_by(self, way: Way, media: list[str]) -> dict[str, list[str]]:
@@ -517,7 +518,7 @@ def _resources(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="gapfill",
-    version=6,
+    version=7,
     reads=("draft_reactions", "drafts", "reaction_scores", "gene_reactions"),
     writes=("model_reactions", "gapfills", "fills"),
     parameters=(

@@ -122,6 +122,9 @@ def cheapest_fills(
     TooLarge
         More than `most` reactions are needed, which is proven before the long search for the cheapest begins.
     """
+    nothing = np.zeros_like(problem.candidates)
+    if all(_Grower(problem, medium, nothing).grows(frozenset()) for medium in range(len(problem.lower))):
+        return [Fill((), 0.0, 0.0, 0, "")]
     touched = _touched(problem)
     search = _Search(problem, touched, most_cuts)
     if most is not None and len(search.cuts) > most:
@@ -149,6 +152,8 @@ class _Search:
     def __init__(self, problem: Problem, touched: np.ndarray, most_cuts: int) -> None:
         self.costs = problem.costs
         self.growers = [_Grower(problem, medium, touched) for medium in range(len(problem.lower))]
+        if not all(grower.grows(grower.candidates) for grower in self.growers):
+            raise ArithmeticError("growth is lost on the candidates that a linear programme grew on")
         self.most_cuts = most_cuts
         self.cuts: list[frozenset[int]] = []
         self.forbidden: list[frozenset[int]] = []
@@ -167,7 +172,11 @@ class _Search:
                 fired = "cuts"
                 chosen |= cut
                 continue
-            self.cuts.append(cut)
+            # several disjoint cuts at a time spare integer programmes
+            while cut is not None and len(self.cuts) < self.most_cuts:
+                self.cuts.append(cut)
+                chosen |= cut
+                cut = _cut(self.growers, chosen)
             chosen, bound, exact = _cheapest_hitting(self.cuts, self.costs, self.forbidden)
         added = _necessary(self.growers, chosen, self.costs)
         cost = float(self.costs[list(added)].sum()) if added else 0.0
@@ -214,12 +223,15 @@ class _Grower:
         self.enough = problem.min_growth * _ENOUGH
         costs = np.zeros(len(self.kept))
         costs[self.column[problem.biomass]] = 1.0
+        # whether growth is enough is all that is asked
+        self.upper[self.column[problem.biomass]] = min(problem.min_growth, problem.upper[medium][problem.biomass])
         lower, upper = self.lower.copy(), self.upper.copy()
         closed = [self.column[j] for j in self.candidates]
         lower[closed] = upper[closed] = 0.0
-        self.program = LinearProgram(
-            problem.stoichiometry[:, self.kept], lower, upper, costs=costs, maximize=True, settings=_SETTINGS
-        )
+        # most metabolites of the universe are in no reaction kept: their rows only slow the simplex
+        matrix = problem.stoichiometry[:, self.kept].tocsr()
+        matrix = csc_array(matrix[np.flatnonzero(np.diff(matrix.indptr))])
+        self.program = LinearProgram(matrix, lower, upper, costs=costs, maximize=True, settings=_SETTINGS)
         self.open: frozenset[int] = frozenset()
 
     def grows(self, added: frozenset[int]) -> bool:
@@ -258,21 +270,25 @@ def _cut(growers: Sequence[_Grower], chosen: frozenset[int]) -> frozenset[int] |
         without = grower.helpful()
         if without and not grower.grows(grower.candidates - without):
             cut = without
-        if grower.grows(grower.candidates):
-            return _minimal(grower, cut)
-        raise ArithmeticError("growth is lost on the candidates that a linear programme grew on")
+        return _minimal(grower, cut)
     return None
 
 
 def _minimal(grower: _Grower, cut: frozenset[int]) -> frozenset[int]:
-    """Drop from a cut, in halves, then one by one, what may be added while growth still fails."""
+    """Drop from a cut, in parts, then one by one, what may be added while growth still fails."""
     kept = sorted(cut)
-    size = max(1, len(kept) // 2)
+    # a dual's cut is half minimal already, so that large parts are tried in vain
+    size = max(1, len(kept) // 32)
     start = 0
     while True:
         part = frozenset(kept[start : start + size])
         rest = frozenset(kept) - part
         if part and rest and not grower.grows(grower.candidates - rest):
+            # the dual of this very failure may name fewer
+            fewer = grower.helpful() & rest
+            if fewer and fewer != rest and not grower.grows(grower.candidates - fewer):
+                rest = fewer
+            start = sum(j in rest for j in kept[:start])
             kept = sorted(rest)
         else:
             start += size

@@ -3,7 +3,8 @@
 Tables `kcats`, `enzyme_costs`, `ec_fba`, `ec_fva`, `ec_summary`, `ec_tuning`; models in `ec_models`. Each enzyme gets
 the best turnover number known for it, each reaction and direction the cost of its cheapest enzyme, and the sum of all
 costs a pool P = protein x share of it that is enzymes x saturation. Growth is given at several pools and over draws of
-all kcats at once, for both are uncertain.
+all kcats at once, for both are uncertain. A genome of which no such model can be made (no growth even without costs, a
+pool too small for any, no gene rules) is no failure: its plain model stands, and `ec_summary` says why.
 
 `costs.py` rules and kcats to costs · `readers.py` others' tables · `sources.py` the tiers · `ecmodel.py` network and
 program · `draws.py` uncertainty · `tuning.py` measured growth.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from gemforest.config import WORKFLOW, parameter
-from gemforest.errors import GenomeError, InputError, RefusedError
+from gemforest.errors import GenomeError, InputError
 from gemforest.fluxes import boundary, growth, with_bounds
 from gemforest.kinetics.costs import (
     FORWARD,
@@ -39,10 +40,10 @@ from gemforest.kinetics.draws import Draws, draw_log10_kcats, gene_clusters, sol
 from gemforest.kinetics.ecmodel import BACKWARD, POOL_EXCHANGE, PoolProgram, PoolRanges, PoolState, constrained_network
 from gemforest.kinetics.predictor import RESOURCE, ec_means, load_predictor
 from gemforest.kinetics.readers import read_kcats, read_measurements
-from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats
+from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats, structured
 from gemforest.kinetics.structures import RESOURCE as COMPOUND_STRUCTURES
 from gemforest.kinetics.structures import read_structures
-from gemforest.kinetics.tuning import Tuned, tune, used_protein
+from gemforest.kinetics.tuning import Tuned, to_measured, tune, used_protein
 from gemforest.ledger import Reason
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
@@ -74,8 +75,23 @@ def process(task: Task) -> Products:
 
 
 @dataclass(frozen=True)
+class _Absent:
+    """Why a genome has no enzyme-constrained model.
+
+    Attributes
+    ----------
+    needed
+        Protein at the least growth that counts, mg gDW^-1; NaN where no pool would do.
+    """
+
+    reason: Reason
+    detail: str
+    needed: float = np.nan
+
+
+@dataclass(frozen=True)
 class _Found:
-    """What was worked out for one genome."""
+    """What was worked out for one genome; without `model`, `absent` says why."""
 
     network: Network
     enzymes: Enzymes
@@ -85,11 +101,12 @@ class _Found:
     state: PoolState
     fluxes: PoolState
     plain_growth: float
-    draws: Draws | None
-    ranges: PoolRanges | None
-    tuned: Tuned | None
-    sweep: Mapping[float, float]
-    model: Network
+    draws: Draws | None = None
+    ranges: PoolRanges | None = None
+    tuned: Tuned | None = None
+    sweep: Mapping[float, float] = field(default_factory=dict)
+    model: Network | None = None
+    absent: _Absent | None = None
 
 
 def constrain(task: Task, network: Network, proteins: pa.Table, domain: str) -> Products:
@@ -97,23 +114,16 @@ def constrain(task: Task, network: Network, proteins: pa.Table, domain: str) -> 
 
     Raises
     ------
-    RefusedError
-        `no_enzymes`: no reaction has a gene rule.
     GenomeError
-        `no_growth`: the plain model does not grow; `pool_too_small`: the constrained one does not.
+        `solver_failed`: a program without an answer.
     """
     media = read_media(task.context.project / task.context.config["media"])
     medium = task.row["medium"].split(";")[0]
     at_home = _on_medium(task, network, media, medium)
     masses = dict(zip(proteins["gene_id"].to_pylist(), proteins["mass_g_per_mol"].to_pylist(), strict=True))
     enzymes = find_enzymes(at_home, masses, _copies(task))
-    if not len(enzymes):
-        raise RefusedError(
-            Reason.NO_ENZYMES,
-            "no reaction has a gene rule that costs protein; expected a model with gene rules, as the stage draft "
-            "writes it",
-        )
-    kcats = find_kcats(at_home, enzymes, _genome(task, proteins, domain), _knowledge(task))
+    known = _knowledge(task)
+    kcats = find_kcats(at_home, enzymes, _genome(task, proteins, domain), known)
     found = _solve(task, at_home, enzymes, kcats)
     rows = {
         "kcats": list(_kcat_rows(task.genome_id, found)),
@@ -123,68 +133,84 @@ def constrain(task: Task, network: Network, proteins: pa.Table, domain: str) -> 
             *_elsewhere(task, network, media, found),
         ],
         "ec_fva": list(_range_rows(task, _place(found.network, medium), found)),
-        "ec_summary": list(_summary_rows(task, medium, found)),
+        "ec_summary": list(_summary_rows(task, medium, found, known.structures)),
         "ec_tuning": list(_tuning_rows(task.genome_id, medium, found)),
     }
     tables = {name: pa.Table.from_pylist(rows[name], schema=TABLES[name].schema) for name in TABLES_WRITTEN}
-    return Products(tables, {"ec_models": found.model})
+    return Products(tables, {"ec_models": found.model} if found.model is not None else {})
 
 
 def _solve(task: Task, network: Network, enzymes: Enzymes, kcats: Kcats) -> _Found:
     """Growth with and without the constraint, its file, ranges, draws."""
-    n = len(network.reactions)
+    n, least = len(network.reactions), task.parameters["growth.threshold_per_h"]
     plain_status, plain_growth = growth(network)
-    if plain_status is not Status.OPTIMAL or plain_growth < task.parameters["growth.threshold_per_h"]:
-        raise GenomeError(
-            Reason.NO_GROWTH, f"the model without enzyme costs ends {plain_status} at {plain_growth:.3g} 1/h"
+    absent = None
+    if not len(enzymes):
+        absent = _Absent(
+            Reason.NO_ENZYMES, "no reaction has a gene rule that costs protein; expected a model with gene rules"
+        )
+    elif plain_status is not Status.OPTIMAL or plain_growth < least:
+        says = f"the model without enzyme costs ends {plain_status} at {plain_growth:.3g} 1/h"
+        absent = _Absent(Reason.NO_GROWTH, says)
+    if absent is not None:
+        costs = reaction_costs(enzymes, enzyme_costs(enzymes.mass, kcats.log10), n)
+        nothing = PoolState(plain_status, np.nan, np.full(n, np.nan), np.nan, np.nan)
+        return _Found(
+            network, enzymes, kcats, costs, _pool(task.parameters), nothing, nothing, plain_growth, absent=absent
         )
     program = PoolProgram(network)
     pool, factors = _pool(task.parameters), task.parameters["kinetics.pool_factors"]
     target = _measured_growth(task)
-    tuned = None
+    tuned = condition = None
+    believed = kcats
     if target is not None and task.parameters["kinetics.tuning"] != "off":
         limits = pool * min(factors), pool * max(factors)
+        condition = to_measured(program, enzymes, kcats, pool, limits, target)
         tuned = tune(program, enzymes, kcats, pool, limits, target, task.parameters["kinetics.tuning"])
         kcats, pool = tuned.kcats, tuned.pool
     costs = reaction_costs(enzymes, enzyme_costs(enzymes.mass, kcats.log10), n)
     program.set_costs(costs, pool)
     state = program.grow()
     fluxes = program.least_flux(state.growth) if state.status is Status.OPTIMAL else state
-    if state.status is not Status.OPTIMAL or state.growth < task.parameters["growth.threshold_per_h"]:
-        raise _too_small(program, network, costs, enzymes, pool, task.parameters["growth.threshold_per_h"])
+    if state.status is not Status.OPTIMAL or state.growth < least:
+        absent = _too_small(program, network, costs, enzymes, pool, least)
     sweep = {}
     for factor in factors:
         program.set_pool(pool * factor)
         sweep[factor] = program.grow().growth
     program.set_pool(pool)
-    model = constrained_network(network, costs, pool, _notes(network, enzymes, kcats, costs))
-    ranges = None
-    if task.parameters["kinetics.fva"] == "full":
+    model = ranges = None
+    if absent is None:
+        model = constrained_network(network, costs, pool, _notes(network, enzymes, kcats, costs))
+    if absent is None and task.parameters["kinetics.fva"] == "full":
         ranges = program.ranges(task.parameters["kinetics.fva_fraction"] * state.growth)
     draws = None
     if count := task.parameters["kinetics.draws"]:
-        log10 = draw_log10_kcats(kcats, gene_clusters(enzymes.genes), count, seed=0)
-        draws = solve_draws(program, enzymes, log10, pool)
-    return _Found(network, enzymes, kcats, costs, pool, state, fluxes, plain_growth, draws, ranges, tuned, sweep, model)
+        log10 = draw_log10_kcats(believed, gene_clusters(enzymes.genes), count, seed=0)
+        draws = solve_draws(program, enzymes, log10, pool, condition)
+    return _Found(
+        network, enzymes, kcats, costs, pool, state, fluxes, plain_growth, draws, ranges, tuned, sweep, model, absent
+    )
 
 
 def _too_small(
     program: PoolProgram, network: Network, costs: Costs, enzymes: Enzymes, pool: float, least: float
-) -> GenomeError:
-    """The error of a pool that carries no growth: what is needed, and by whom."""
+) -> _Absent:
+    """A pool that carries no growth: what is needed, and by whom."""
     needed = program.least_protein(least)
     if needed.status is not Status.OPTIMAL:
-        return GenomeError(Reason.SOLVER_FAILED, f"least protein for {least:g} 1/h ended {needed.status}")
+        raise GenomeError(Reason.SOLVER_FAILED, f"least protein for {least:g} 1/h ended {needed.status}")
     used = used_protein(costs, needed.fluxes, len(enzymes))
     largest = ", ".join(
         f"{network.reactions[enzymes.reaction[e]]} ({'+'.join(enzymes.genes[e])}) {used[e]:.3g}"
         for e in np.argsort(-used)[:10]
         if used[e] > 0.0
     )
-    return GenomeError(
+    return _Absent(
         Reason.POOL_TOO_SMALL,
         f"growth of {least:g} 1/h needs {needed.used:.4g} mg/gDW of enzymes, the pool holds {pool:.4g}; the largest "
         f"consumers, mg/gDW: {largest}; raise kinetics.protein_g_per_gdw or give better kcats for these",
+        needed.used,
     )
 
 
@@ -419,13 +445,19 @@ def _flux_rows(
 
 def _elsewhere(task: Task, network: Network, media: Media, found: _Found) -> Iterator[dict[str, Any]]:
     """Fluxes of the point estimate on the genome's other media."""
+    if not len(found.enzymes):
+        return
     for medium in task.row["medium"].split(";")[1:]:
         there = _on_medium(task, network, media, medium)
-        program = PoolProgram(there)
-        program.set_costs(found.costs, found.pool)
-        state = program.grow()
-        if state.status is Status.OPTIMAL:
-            state = program.least_flux(state.growth)
+        try:
+            program = PoolProgram(there)
+            program.set_costs(found.costs, found.pool)
+            state = program.grow()
+            if state.status is Status.OPTIMAL:
+                state = program.least_flux(state.growth)
+        except ValueError:  # nothing flows here, not even maintenance
+            nothing = np.full(len(network.reactions), np.nan)
+            state = PoolState(Status.INFEASIBLE, np.nan, nothing, np.nan, np.nan)
         yield from _flux_rows(task.genome_id, _place(there, medium), there, state, None)
 
 
@@ -472,8 +504,8 @@ class _Figure:
     detail: str = ""
 
 
-def _summary_rows(task: Task, medium: str, found: _Found) -> Iterator[dict[str, Any]]:
-    for figure in _figures(found):
+def _summary_rows(task: Task, medium: str, found: _Found, structures: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for figure in (*_figures(found), *_structured_shares(found, structures)):
         yield {
             "genome_id": task.genome_id,
             "medium": medium,
@@ -486,13 +518,19 @@ def _summary_rows(task: Task, medium: str, found: _Found) -> Iterator[dict[str, 
 
 
 def _figures(found: _Found) -> Iterator[_Figure]:
+    absent = found.absent
+    says = "" if absent is None else f"{absent.reason}: {absent.detail}"
+    yield _Figure("ec_model", float(absent is None), flagged=absent is not None, detail=says)
     yield _Figure("growth", found.state.growth, "h^-1")
     yield _Figure("growth_without_enzyme_costs", found.plain_growth, "h^-1")
     yield _Figure("pool", found.pool, "mg gDW^-1")
-    yield _Figure("protein_used", found.fluxes.used, "mg gDW^-1")
-    limited = found.state.shadow_price > 0.0
-    says = "" if limited else "more protein would not raise growth: uptake or another bound limits this model"
-    yield _Figure("enzyme_limited", float(limited), flagged=not limited, detail=says)
+    if absent is not None:
+        yield _Figure("protein_needed", absent.needed, "mg gDW^-1")
+    else:
+        yield _Figure("protein_used", found.fluxes.used, "mg gDW^-1")
+        limited = found.state.shadow_price > 0.0
+        says = "" if limited else "more protein would not raise growth: uptake or another bound limits this model"
+        yield _Figure("enzyme_limited", float(limited), flagged=not limited, detail=says)
     for factor, rate in found.sweep.items():
         yield _Figure(f"growth_at_pool_x{factor:g}", rate, "h^-1")
     if found.draws is not None:
@@ -524,6 +562,20 @@ def _shares(found: _Found) -> Iterator[_Figure]:
     yield _Figure("largest_consumer", float(used.max(initial=0.0)), "mg gDW^-1", detail=listed)
 
 
+def _structured_shares(found: _Found, structures: Mapping[str, str]) -> Iterator[_Figure]:
+    """How much of the model substrate structures cover."""
+    network = found.network
+    inner = ~boundary(network)
+    inner[network.biomass] = False
+    metabolites, reactions = structured(network, structures)
+    flux = np.abs(np.nan_to_num(found.fluxes.fluxes))
+    yield _Figure("structures_share_of_metabolites", float(metabolites.mean()))
+    says = "with a compound of known structure that is no currency"
+    yield _Figure("structures_share_of_reactions", float(reactions[inner].mean()), detail=says)
+    share = float(flux[inner & reactions].sum() / max(flux[inner].sum(), 1e-300))
+    yield _Figure("structures_share_of_flux", share, detail=says)
+
+
 def _tier_figures(found: _Found) -> Iterator[_Figure]:
     """Where the kcats are from, by count and by protein used."""
     used = used_protein(found.costs, found.fluxes.fluxes, len(found.enzymes))
@@ -536,7 +588,7 @@ def _tier_figures(found: _Found) -> Iterator[_Figure]:
     if found.kcats.unused:
         says = "lines of user tables that name genes or reactions of this model, with a substrate that they do not take"
         yield _Figure("user_kcats_unused", found.kcats.unused, flagged=True, detail=says)
-    if not BETTER_THAN_CLASS & set(known):
+    if len(tiers) and not BETTER_THAN_CLASS & set(known):
         says = "no kcat is better than the mean of a class: growth and ranges say what enzymes weigh, little more"
         yield _Figure("class_means_only", 1.0, flagged=True, detail=says)
 
@@ -585,7 +637,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="kinetics",
-    version=1,
+    version=2,
     reads=("model_reactions", "drafts", "proteins", "gene_reactions"),
     writes=TABLES_WRITTEN,
     parameters=(
@@ -612,5 +664,6 @@ STAGE = Stage(
     resources=_resources,
     row_resources=_row_resources,
     versions=_versions,
+    switch="kinetics.enabled",
 )
-__all__ = ["POOL_EXCHANGE", "STAGE", "constrain", "process"]
+__all__ = ["GROWTH_COLUMN", "POOL_EXCHANGE", "STAGE", "constrain", "process"]

@@ -3,11 +3,15 @@
 log10 kcat of an enzyme in a draw is its mean plus sd times (sqrt(r) z + sqrt(1 - r) e): z is shared by all reactions
 of the enzyme's gene cluster (genes that stand together in some complex), e is its own, both standard normal. So an
 enzyme that is slower than believed is slower in all it does. Each draw is one linear program from the last one's basis.
+
+Where growth was measured each draw is brought to it by itself, pool first and kcats to their most probable change from
+that draw (`tuning.py`): randomise, then optimise (Bardsley et al., SIAM J. Sci. Comput. 36, A1895, 2014), which samples
+what is believed once growth is known. Fluxes then differ between draws, growth does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +74,25 @@ def draw_log10_kcats(kcats: Kcats, clusters: np.ndarray, count: int, seed: int, 
     return np.asarray(kcats.log10 + kcats.sd * (np.sqrt(shared) * together + np.sqrt(1.0 - shared) * alone))
 
 
-def solve_draws(program: PoolProgram, enzymes: Enzymes, log10_kcats: np.ndarray, pool: float) -> Draws:
-    """Highest growth, and its fluxes, of each draw (count x e) under the same pool; the last stays in the program."""
+def solve_draws(
+    program: PoolProgram,
+    enzymes: Enzymes,
+    log10_kcats: np.ndarray,
+    pool: float,
+    condition: Callable[[np.ndarray], tuple[np.ndarray, float]] | None = None,
+) -> Draws:
+    """Highest growth, and its fluxes, of each draw (count x e); the last stays in the program.
+
+    Parameters
+    ----------
+    condition
+        From a draw (e) to the log10 kcats and the pool that it takes to grow as measured; None: one pool for all.
+    """
     n = len(program.network.reactions)
     growth, fluxes = np.full(len(log10_kcats), np.nan), np.full((len(log10_kcats), n), np.nan)
     for k, draw in enumerate(log10_kcats):
-        program.set_costs(reaction_costs(enzymes, enzyme_costs(enzymes.mass, draw), n), pool)
+        told, own = (draw, pool) if condition is None else condition(draw)
+        program.set_costs(reaction_costs(enzymes, enzyme_costs(enzymes.mass, told), n), own)
         state = program.grow()
         if state.status is Status.OPTIMAL:
             growth[k], fluxes[k] = state.growth, program.least_flux(state.growth).fluxes

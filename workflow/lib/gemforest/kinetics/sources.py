@@ -200,6 +200,14 @@ def _substrates(network: Network, sign: float) -> list[tuple[str, ...]]:
     return found
 
 
+def structured(network: Network, structures: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """What structures cover: metabolites (m, bool), and reactions (n, bool) with one of them that is no currency."""
+    names = [metabolite.rpartition("_")[0] for metabolite in network.metabolites]
+    known = np.array([name in structures for name in names], dtype=bool)
+    telling = known & np.array([name not in CURRENCY for name in names], dtype=bool)
+    return known, np.asarray(abs(network.stoichiometry).T @ telling.astype(float) > 0.0)
+
+
 def _ec_numbers(network: Network, genome: Genome, reaction: int, genes: Iterable[str]) -> tuple[str, ...]:
     name = network.reactions[reaction]
     named = [ec for gene in (*genes, "") for ec in genome.ecs.get((gene, name), ())]

@@ -15,6 +15,7 @@ rule on misfit plus the same prior. It has no optimum to reach and takes a progr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,6 +123,18 @@ def tune(
     if cheapest.used < limits[0]:
         verdict += f"; {cheapest.used:.4g} mg/gDW would do, less than is plausible: the kcats look too fast"
     return Tuned(kcats, found, growth, tuple(changes), verdict)
+
+
+def to_measured(
+    program: PoolProgram, enzymes: Enzymes, kcats: Kcats, pool: float, limits: tuple[float, float], target: float
+) -> Callable[[np.ndarray], tuple[np.ndarray, float]]:
+    """From a draw of log10 kcats (e) to the most probable ones beside it, and the pool, that grow as measured."""
+
+    def conditioned(draw: np.ndarray) -> tuple[np.ndarray, float]:
+        found = tune(program, enzymes, replace(kcats, log10=draw), pool, limits, target, MAP)
+        return found.kcats.log10, found.pool
+
+    return conditioned
 
 
 def used_protein(costs: Costs, fluxes: np.ndarray, e: int) -> np.ndarray:

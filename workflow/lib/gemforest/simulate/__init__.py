@@ -8,13 +8,14 @@ is null, and a compound that the model does not exchange is `not_in_model`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from gemforest.closing import shut, unneeded, without_gene
 from gemforest.config import WORKFLOW
 from gemforest.errors import InputError
 from gemforest.fluxes import FluxRanges, FluxState, fba, fva, with_bounds
@@ -41,6 +42,8 @@ from gemforest.universe import load_universe, subnetwork
 SMALLEST_FLUX = 1e-9
 OXYGEN = "o2"
 COMMON, ALL = "common", "all"
+SPARE_GROWTH = 0.05
+"""Share of the highest growth for which a reaction without gene counts as needed (scripts/gapfill_policies.py)."""
 
 
 def process(task: Task) -> Products:
@@ -84,7 +87,9 @@ def simulate(
         "fba": [row for where, state in states.items() for row in _flux_rows(task.genome_id, where, network, state)],
         "fva": list(_range_rows(place, network, ranges, task.parameters)),
         "knockouts": list(_loss_rows(place, losses, task.parameters["growth.threshold_per_h"])),
-        "screens": list(_screen_rows(task.genome_id, _screens(task, network, media), scores or {})),
+        "screens": list(
+            _screen_rows(task.genome_id, _screens(task, network, media), scores or {}, _on_genes(task, network, media))
+        ),
         "quality": [_measure_row(task.genome_id, measure) for measure in measures],
     }
     return Products({table: pa.Table.from_pylist(rows[table], schema=TABLES[table].schema) for table in rows})
@@ -143,12 +148,9 @@ def _screens(task: Task, network: Network, media: Media) -> Iterator[tuple[str, 
     if not asked:
         return
     compounds = {s: c for s, c in read_compounds(_compound_list()).items() if s in asked}
-    uptake, threshold = task.parameters["growth.uptake"], task.parameters["growth.threshold_per_h"]
-    base = media.uptakes(task.parameters["simulate.screen_medium"], uptake)
-    assert base is not None, "the key of the stage could not have been made with the medium that holds everything"
     tried = {compound for names in compounds.values() for compound in names}
-    screener = Screener(network, base, tried, uptake, threshold)
-    condition = "aerobic" if base.get(OXYGEN, 0.0) > 0.0 else "anaerobic"
+    screener = _screener(task, network, media, tried)
+    condition = "aerobic" if screener.uptakes.get(OXYGEN, 0.0) > 0.0 else "anaerobic"
     for screen in ELEMENTS:
         for result in screener.sources(screen, compounds.get(screen, ())):
             yield condition, result
@@ -156,6 +158,30 @@ def _screens(task: Task, network: Network, media: Media) -> Iterator[tuple[str, 
         yield condition, result
     for result in screener.products(compounds.get("product", ())):
         yield "anaerobic", result
+
+
+def _screener(task: Task, network: Network, media: Media, tried: Iterable[str]) -> Screener:
+    uptake, threshold = task.parameters["growth.uptake"], task.parameters["growth.threshold_per_h"]
+    base = media.uptakes(task.parameters["simulate.screen_medium"], uptake)
+    assert base is not None, "the key of the stage could not have been made with the medium that holds everything"
+    return Screener(network, base, tried, uptake, threshold)
+
+
+def _on_genes(task: Task, network: Network, media: Media) -> dict[str, float]:
+    """Carbon source to growth when what has no gene, and the genome's first medium does without, is closed.
+
+    Nothing for a model that names no genes, does not grow on that medium, or has nothing to close.
+    """
+    if "carbon" not in task.parameters["simulate.screens"] or not any(network.gprs):
+        return {}
+    uptake = task.parameters["growth.uptake"]
+    home = exchange_bounds(network, media.uptakes(task.row["medium"].split(";")[0], uptake), uptake)
+    spare = unneeded(network, without_gene(network), [home], SPARE_GROWTH)
+    if not spare.any():
+        return {}
+    compounds = read_compounds(_compound_list()).get("carbon", ())
+    screener = _screener(task, shut(network, spare), media, compounds)
+    return {result.compound: result.growth for result in screener.sources("carbon", compounds)}
 
 
 def _scores(task: Task, universe: str) -> dict[str, GrowthScore]:
@@ -266,7 +292,10 @@ def _loss_rows(place: Mapping[str, str], losses: Mapping[str, Losses], threshold
 
 
 def _screen_rows(
-    genome_id: str, results: Iterator[tuple[str, ScreenResult]], scores: Mapping[str, GrowthScore]
+    genome_id: str,
+    results: Iterator[tuple[str, ScreenResult]],
+    scores: Mapping[str, GrowthScore],
+    on_genes: Mapping[str, float],
 ) -> Iterator[dict[str, Any]]:
     for condition, result in results:
         score = scores.get(result.compound) if result.screen == "carbon" else None
@@ -277,6 +306,9 @@ def _screen_rows(
             "condition": condition,
             "status": None if result.status is None else str(result.status),
             "growth_per_h": _number(result.growth),
+            "growth_on_genes_per_h": _number(on_genes.get(result.compound, np.nan))
+            if result.screen == "carbon"
+            else None,
             "flux": _number(result.flux),
             "answer": result.answer,
             "growth_score": None if score is None else score.score,
@@ -355,7 +387,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=6,
+    version=7,
     reads=("model_reactions", "drafts", "proteins", "hits", "reaction_scores"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(

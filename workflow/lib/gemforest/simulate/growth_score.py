@@ -102,7 +102,12 @@ class ReactionEvidence:
 
 
 def growth_scores(
-    universe_name: str, cache: Path, probabilities: Mapping[str, float], hits: pa.Table, compounds: Iterable[str]
+    universe_name: str,
+    cache: Path,
+    probabilities: Mapping[str, float],
+    hits: pa.Table,
+    compounds: Iterable[str],
+    shared_by: float = SHARED_BY,
 ) -> dict[str, GrowthScore]:
     """Scores of compounds; those that the universe cannot exchange, or has no route for, are left out.
 
@@ -112,6 +117,8 @@ def growth_scores(
         Reaction to the probability that the genome has it.
     hits
         Columns target, identity_percent: what the weakest links are named with.
+    shared_by
+        Share of the genome's routes from which on a reaction is free.
     """
     asked = tuple(sorted(set(compounds)))
     finder = _finder(universe_name, cache, asked)
@@ -124,15 +131,19 @@ def growth_scores(
     price = np.where(free, 0.0, -np.log(evidence.probability))
     finder.price(price + STEP_PRICE)
     routes = {compound: route for compound in asked if (route := finder.route(compound)) is not None}
-    return scores_of_routes(universe.network, routes, price, evidence)
+    return scores_of_routes(universe.network, routes, price, evidence, shared_by)
 
 
 def scores_of_routes(
-    network: Network, routes: Mapping[str, Route], price: np.ndarray, evidence: ReactionEvidence
+    network: Network,
+    routes: Mapping[str, Route],
+    price: np.ndarray,
+    evidence: ReactionEvidence,
+    shared_by: float = SHARED_BY,
 ) -> dict[str, GrowthScore]:
     """Sum the prices of each route, without the reactions that most of the genome's routes share."""
     uses = Counter(int(j) for route in routes.values() for j in route.reactions)
-    shared = {j for j, count in uses.items() if len(routes) > 1 and count >= SHARED_BY * len(routes)}
+    shared = {j for j, count in uses.items() if len(routes) > 1 and count >= shared_by * len(routes)}
     found = {}
     for compound, route in routes.items():
         own = np.array([int(j) not in shared for j in route.reactions], dtype=bool)
