@@ -46,11 +46,12 @@ def reference() -> Reference:
     return load_reference(gprs, {"m": "clade"}, {"m": "kin"})
 
 
-def test_the_nearest_are_those_of_a_plain_search_and_hidden_ones_never_come() -> None:
+@pytest.mark.parametrize("n", [80, 1111], ids=["few", "many, by blocks"])
+def test_the_nearest_are_those_of_a_plain_search_and_hidden_ones_never_come(n: int) -> None:
     rng = np.random.default_rng(5)
-    vectors, asked = rng.normal(size=(80, 12)).astype(np.float32), rng.normal(size=(700, 12)).astype(np.float32)
-    hidden = rng.random(80) < 0.3
-    found = nearest(make_index(vectors, np.arange(80)), asked, hidden, k=7)
+    vectors, asked = rng.normal(size=(n, 12)).astype(np.float32), rng.normal(size=(700, 12)).astype(np.float32)
+    hidden = rng.random(n) < 0.3
+    found = nearest(make_index(vectors, np.arange(n)), asked, hidden, k=7)
     centred, moved = vectors - vectors.mean(0), asked - vectors.mean(0)
     cosine = (moved @ centred.T) / np.linalg.norm(moved, axis=1)[:, None] / np.linalg.norm(centred, axis=1)
     cosine[:, hidden] = -np.inf

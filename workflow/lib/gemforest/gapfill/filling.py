@@ -122,6 +122,9 @@ def cheapest_fills(
     TooLarge
         More than `most` reactions are needed, which is proven before the long search for the cheapest begins.
     """
+    nothing = np.zeros_like(problem.candidates)
+    if all(_Grower(problem, medium, nothing).grows(frozenset()) for medium in range(len(problem.lower))):
+        return [Fill((), 0.0, 0.0, 0, "")]
     touched = _touched(problem)
     search = _Search(problem, touched, most_cuts)
     if most is not None and len(search.cuts) > most:

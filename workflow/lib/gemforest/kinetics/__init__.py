@@ -666,4 +666,4 @@ STAGE = Stage(
     versions=_versions,
     switch="kinetics.enabled",
 )
-__all__ = ["POOL_EXCHANGE", "STAGE", "constrain", "process"]
+__all__ = ["GROWTH_COLUMN", "POOL_EXCHANGE", "STAGE", "constrain", "process"]
