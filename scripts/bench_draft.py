@@ -32,8 +32,9 @@ import pyarrow.csv as pacsv
 from gemforest.biomass import is_biomass_pool
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
-from gemforest.draft import STAGE, carving_options, make_draft
+from gemforest.draft import STAGE, carving_options, fits_lineage, make_draft
 from gemforest.draft.carving import score_sum
+from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.evaluation.carveme_benchmark import (
     ORGANISMS,
     UPTAKE,
@@ -90,14 +91,25 @@ def scores_of(organism: Organism, hits: Path) -> list[ReactionScore]:
     return score_reactions(rules, genes, targets, table["f11"].to_numpy().astype(float))
 
 
+def evidence_for(engine: str, scored: list[ReactionScore]) -> tuple[dict[str, float], dict[str, str]]:
+    """Reaction to score and to rule, as the engine takes them."""
+    scores = {s.reaction: s.normalized_score for s in scored}
+    gprs = {s.reaction: s.gpr for s in scored}
+    if fits_lineage(STAGE.settings(complete({})) | ENGINES[engine]):
+        shared = shared_enzymes(gprs, scores)
+        scores |= {reaction: scores[source] for reaction, source in shared.items()}
+        gprs |= {reaction: gprs[source] for reaction, source in shared.items()}
+    return scores, gprs
+
+
 # -- one carving, in a process of its own ------------------------------------------------------------------------------
 
 
 def carve_one(organism: Organism, engine: str, hits: Path, out: Path) -> None:
     """Carve, measure, and write a JSON file."""
     scored = scores_of(organism, hits)
-    scores = {s.reaction: s.normalized_score for s in scored}
     parameters = STAGE.settings(complete({})) | ENGINES[engine]
+    scores, _ = evidence_for(engine, scored)
     load_universe(organism.universe, CACHE)
     load_universe(f"{organism.universe}~open", CACHE)
     cpu, wall = time.process_time(), time.perf_counter()
@@ -134,12 +146,13 @@ def carved(organism: Organism, engine: str, hits: Path, work: Path) -> Record:
 # -- biology -----------------------------------------------------------------------------------------------------------
 
 
-def filled(organism: Organism, draft: Record, scored: list[ReactionScore]) -> tuple[Network, dict[str, bool], int]:
+def filled(
+    organism: Organism, draft: Record, scores: dict[str, float], rules: dict[str, str]
+) -> tuple[Network, dict[str, bool], int]:
     """The draft filled for its media, whether it grew on each before, and how many reactions were added."""
     universe = load_universe(draft["universe"], CACHE)
     sbml = universe_sbml(draft["universe"], CACHE)
-    gprs = {s.reaction: s.gpr for s in scored if "spontaneous" not in s.gpr}
-    scores = {s.reaction: s.normalized_score for s in scored}
+    gprs = {reaction: rule for reaction, rule in rules.items() if "spontaneous" not in rule}
     kept, grew = set(draft["reactions"]), {}
     before = len(kept)
     for medium in organism.media:
@@ -163,7 +176,7 @@ def bench(organisms: list[Organism], hits_folder: Path | None, work: Path) -> It
         drafts = {engine: carved(organism, engine, hits, work) for engine in ENGINES}
         peer = set(drafts["carveme"]["reactions"])
         for engine, draft in drafts.items():
-            network, grew, added = filled(organism, draft, scored)
+            network, grew, added = filled(organism, draft, *evidence_for(engine, scored))
             ours = set(draft["reactions"])
             facts = {k: v for k, v in draft.items() if k not in {"reactions", "sum"}}
             yield {

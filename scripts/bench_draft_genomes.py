@@ -3,7 +3,8 @@
     python scripts/bench_draft_genomes.py --work FOLDER [--quick] [--only NAME] [--json FILE] FOLDER_OR_FILE...
 
 Proteomes, GenBank files and nucleotides (genes are called); hits by DIAMOND, twenty genomes a call, kept under --work
-with the proteins, so that a second run carves only. --quick: the first three genomes.
+with the proteins, so that a second run carves only. --quick: the first three genomes. --sources: on how many of the
+carbon sources of the screen a draft grows, nothing filled, in M9 without glucose.
 """
 
 from __future__ import annotations
@@ -25,17 +26,24 @@ import pyarrow.csv as pacsv
 from gemforest.biomass import open_name
 from gemforest.config import complete
 from gemforest.content import Limits
-from gemforest.draft import STAGE, carving_options, make_draft
+from gemforest.draft import STAGE, carving_options, fits_lineage, make_draft
 from gemforest.draft.carving import score_sum
+from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.errors import GenomeError, RefusedError
 from gemforest.evidence.scores import load_rules, score_reactions
 from gemforest.fluxes import growth
 from gemforest.genes import read_genes
 from gemforest.homology import database, diamond
 from gemforest.lineage import decide
+from gemforest.media import read_media
+from gemforest.models import Network
+from gemforest.simulate.screens import Screener, read_compounds
 from gemforest.universe import load_universe
 
-CACHE = Path(__file__).resolve().parents[1] / "resources" / "cache"
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / "resources" / "cache"
+UPTAKE, THRESHOLD = 10.0, 0.01
+"""mmol gDW^-1 h^-1 of a compound that the medium does not limit; growth that counts, per hour."""
 POOL = 20
 SEARCH = ["--more-sensitive", "--top", "10", "--index-chunks", "1", "--threads", "1", "--quiet"]
 FIELDS = ["qseqid", "sseqid", "length", "bitscore", "slen"]
@@ -83,7 +91,16 @@ def search(names: list[str], work: Path) -> None:
             (work / f"{name}.hits").write_text("".join(lines[name]))
 
 
-def draft_of(name: str, work: Path) -> Record:
+def sources_of(network: Network) -> int:
+    """Carbon sources on which a network grows in M9 without glucose."""
+    base = read_media(ROOT / "config" / "media.tsv").uptakes("M9", UPTAKE)
+    assert base is not None
+    compounds = read_compounds(ROOT / "resources" / "screen_compounds.tsv")["carbon"]
+    screener = Screener(network, base, set(compounds), UPTAKE, THRESHOLD)
+    return sum(result.answer == "growth" for result in screener.sources("carbon", compounds))
+
+
+def draft_of(name: str, work: Path, biomass: str, sources: bool) -> Record:
     """Decide the universe, score, carve, and tell."""
     types = {"gene_id": pa.string(), "target": pa.string(), "bitscore": pa.float64()}
     types |= {"alignment_length": pa.int32(), "target_length": pa.int32()}
@@ -102,13 +119,18 @@ def draft_of(name: str, work: Path) -> Record:
         genes, targets = np.array(hits["gene_id"].to_pylist(), dtype=object), np.array(hits["target"].to_pylist())
         scored = score_reactions(load_rules(base.network.reactions), genes, targets, hits["bitscore"].to_numpy())
         scores = {s.reaction: s.normalized_score for s in scored}
-        parameters = STAGE.settings(complete({}))
+        parameters = STAGE.settings(complete({})) | {"draft.biomass": biomass}
+        if fits_lineage(parameters):
+            gprs = {s.reaction: s.gpr for s in scored}
+            scores |= {r: scores[source] for r, source in shared_enzymes(gprs, scores).items()}
         began = time.process_time()
         draft = make_draft(universe, scores, {}, carving_options(parameters, CACHE), parameters, CACHE)
         row["cpu_seconds"] = round(time.process_time() - began, 2)
     except (GenomeError, RefusedError) as error:
         return row | {"value": None, "outcome": f"{error.reason}: {error.detail}"}
     carving = draft.carving
+    if sources:
+        row["carbon_sources"] = sources_of(draft.network)
     return row | {
         "value": round(score_sum(draft.network, scores, parameters["draft.default_score"]), 1),
         "bound": round(carving.bound, 1),
@@ -122,7 +144,7 @@ def draft_of(name: str, work: Path) -> Record:
     }
 
 
-def bench(paths: list[Path], work: Path) -> Iterator[Record]:
+def bench(paths: list[Path], work: Path, biomass: str, sources: bool) -> Iterator[Record]:
     """A record for each genome."""
     refused = write_proteins(paths, work)
     names = [name_of(path) for path in paths]
@@ -131,7 +153,7 @@ def bench(paths: list[Path], work: Path) -> Iterator[Record]:
         if name in refused:
             yield {"what": f"draft, {name}", "value": None, "unit": "score", "outcome": refused[name]}
         else:
-            yield draft_of(name, work)
+            yield draft_of(name, work, biomass, sources)
 
 
 def main() -> None:
@@ -140,21 +162,23 @@ def main() -> None:
     parser.add_argument("genomes", type=Path, nargs="+", help="files, or folders of them")
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps proteins and hits")
     parser.add_argument("--quick", action="store_true", help="the first three genomes")
+    parser.add_argument("--sources", action="store_true", help="also: on how many carbon sources the draft grows")
+    parser.add_argument("--biomass", choices=("auto", "universe"), default="auto")
     parser.add_argument("--only", default="", help="beginning of a file's name")
     parser.add_argument("--json", type=Path, help="file for the records")
     arguments = parser.parse_args()
     found = [p for given in arguments.genomes for p in (sorted(given.iterdir()) if given.is_dir() else [given])]
     paths = [p for p in found if p.name.startswith(arguments.only) and p.is_file()][: 3 if arguments.quick else None]
     arguments.work.mkdir(parents=True, exist_ok=True)
+    machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+    machine |= {package: metadata.version(package) for package in ("highspy", "carveme")}
     records = []
-    for record in bench(paths, arguments.work):
+    for record in bench(paths, arguments.work, arguments.biomass, arguments.sources):
         print(json.dumps(record), flush=True)
         records.append(record)
-    if arguments.json:
-        machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
-        machine |= {package: metadata.version(package) for package in ("highspy", "carveme")}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
+        if arguments.json:
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            arguments.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

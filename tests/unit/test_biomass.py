@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 from projects import REPOSITORY
-from test_carving import scores_of
+from test_carving import evidence_of
 from toy_networks import Equation, toy_network
 
+from gemforest.bigg_rules import load_rules
 from gemforest.biomass import OMIT, POOL, closed_name, described, open_name, split_name, variant
 from gemforest.config import complete
 from gemforest.draft import STAGE, carving_options, make_draft
-from gemforest.fluxes import growth
-from gemforest.models import read_sbml
+from gemforest.draft.same_enzyme import shared_enzymes
+from gemforest.fluxes import exchange_fluxes, fba, growth, medium_bounds, with_bounds
+from gemforest.models import Network, read_sbml
 from gemforest.universe import load_universe, universe_sbml
 
 CACHE = REPOSITORY / "resources" / "cache"
@@ -67,6 +70,42 @@ def test_a_pool_takes_any_alternative_in_the_same_amount() -> None:
     assert np.array_equal(sorted(read.reactions), sorted(network.reactions))
 
 
+def assert_ferments_glucose(network: Network) -> None:
+    """E. coli grows on glucose without oxygen, slower than with it, and leaves acetate and formate (Clark 1989)."""
+    minerals = "ca2 cl cobalt2 cu2 fe2 fe3 h2o h k mg2 mn2 mobd na1 nh4 ni2 pi so4 zn2"
+    uptakes = {f"EX_{compound}_e": 1000.0 for compound in minerals.split()} | {"EX_glc__D_e": 10.0}
+    without = with_bounds(network, medium_bounds(network, uptakes))
+    with_oxygen = with_bounds(network, medium_bounds(network, uptakes | {"EX_o2_e": 20.0}))
+    state = fba(without, parsimonious=True)
+    assert 0.1 < state.growth < 0.5 * growth(with_oxygen)[1]
+    given = exchange_fluxes(without, state)
+    assert given["EX_ac_e"] > 5.0 and given["EX_for_e"] > 5.0
+    assert given.get("EX_o2_e", 0.0) == 0.0
+
+
+def test_what_fermentation_takes_has_no_oxygen_in_it_and_leaves_the_universe_alone() -> None:
+    plain, changed = (load_universe(name, CACHE).network for name in ("gramneg", "gramneg~any_quinol"))
+    with (REPOSITORY / "resources" / "fermentation_reactions.tsv").open() as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    added = set(changed.reactions) - set(plain.reactions)
+    assert {r for r in added if not r.startswith(POOL)} == {"AACPS4", "G3PAT161", "AGPAT161"}
+    for row in rows:
+        used = changed.stoichiometry[:, [changed.reactions.index(row["reaction"])]].tocoo().coords[0]
+        assert not {"o2_c", "o2_p", "h2o2_c"} & {changed.metabolites[i] for i in used}
+    other = [r for r in plain.reactions if r not in {row["reaction"] for row in rows}]
+    for reaction in other:
+        j, k = plain.reactions.index(reaction), changed.reactions.index(reaction)
+        assert (plain.lower[j], plain.upper[j]) == (changed.lower[k], changed.upper[k])
+
+
+def test_an_enzyme_counts_for_all_that_it_does() -> None:
+    gprs = {"PDX5POi": "b1638", "DHORDi": "BSU15530 and BSU15540", "ASPO6": "a"}
+    scores = {"PDX5POi": 2.0, "DHORDi": 1.0, "ASPO6": 1.0, "ASPO5": 1.5}
+    assert shared_enzymes(gprs, scores) == {"PDX5PO2": "PDX5POi", "DHORD6": "DHORDi"}
+    # The dihydroorotate dehydrogenase of one subunit does not use NAD.
+    assert shared_enzymes({"DHORDi": "YKL216W or b"}, {"DHORDi": 1.0}) == {}
+
+
 @pytest.mark.parametrize(
     ("genome", "lacks"),
     [("Ecoli_K12_MG1655", set()), ("M_genitalium_G37", {"quinol", "lps", "wall"})],
@@ -74,11 +113,16 @@ def test_a_pool_takes_any_alternative_in_the_same_amount() -> None:
 def test_evidence_decides_what_a_cell_is_made_of(genome: str, lacks: set[str]) -> None:
     # A mycoplasma has neither a wall nor an outer membrane (Razin et al. 1998), nor quinones; E. coli has all.
     parameters = STAGE.settings(complete({}))
-    draft = make_draft("gramneg", scores_of(genome), {}, carving_options(parameters, Path()), parameters, CACHE)
+    scored = evidence_of(genome, load_rules(load_universe("gramneg", CACHE).network.reactions))
+    scores = {s.reaction: s.normalized_score for s in scored}
+    shared = shared_enzymes({s.reaction: s.gpr for s in scored}, scores)
+    scores |= {reaction: scores[source] for reaction, source in shared.items()}
+    draft = make_draft("gramneg", scores, {}, carving_options(parameters, Path()), parameters, CACHE)
     changes = split_name(draft.name)[1]
     assert lacks <= {change.removeprefix("no_") for change in changes if change.startswith("no_")}
     if not lacks:
         assert not any(change.startswith("no_") for change in changes)
+        assert_ferments_glucose(draft.network)
     status, rate = growth(draft.network)
     assert status == "optimal" and rate > 0.1
     assert not any(r.startswith(OMIT) for r in draft.network.reactions)

@@ -24,7 +24,7 @@ from gemforest.draft.kernel import Limits, solve_kernel
 from gemforest.draft.problem import CarvingOptions, Problem
 from gemforest.draft.reduction import InfeasibleError, components, reduce_problem
 from gemforest.errors import GenomeError
-from gemforest.evidence.scores import Rules, load_rules, score_reactions
+from gemforest.evidence.scores import ReactionScore, Rules, load_rules, score_reactions
 from gemforest.fluxes import growth, with_bounds
 from gemforest.ledger import Reason
 from gemforest.universe import Universe, consistent, load_universe, subnetwork
@@ -48,10 +48,15 @@ def ecoli() -> dict[str, float]:
 
 
 def scores_of(genome: str) -> dict[str, float]:
-    """Scores of a proteome from the hits that the carveme package carries for it."""
+    """Normalised scores of a proteome."""
+    return {s.reaction: s.normalized_score for s in evidence_of(genome)}
+
+
+def evidence_of(genome: str, rules: Rules | None = None) -> list[ReactionScore]:
+    """Scored reactions (of all that BiGG has) of a proteome from the hits that the carveme package carries for it."""
     hits = pd.read_csv(carveme_data(f"benchmark/fasta/{genome}.tsv"), sep="\t", header=None)
     columns = (hits[0].to_numpy(), hits[1].to_numpy().astype(str), hits[11].to_numpy(dtype=float))
-    return {s.reaction: s.normalized_score for s in score_reactions(_rules(), *columns)}
+    return score_reactions(rules or _rules(), *columns)
 
 
 @cache_of_functools

@@ -41,6 +41,11 @@ UNIVERSES = ("bacteria", "gramneg", "grampos", "archaea", "cyanobacteria")
 ADDITIONS = {"archaea": "archaeal_reactions.tsv"}
 """Universe to the resource that names what is added to it from the universe of all BiGG reactions."""
 
+FERMENTATION = "fermentation_reactions.tsv"
+"""What the variants of bacterial universes (`biomass.py`) have beyond them; the universes themselves stay CarveMe's."""
+
+BACTERIAL = ("bacteria", "gramneg", "grampos")
+
 FORMAT = 2
 """Raised whenever the compiled content changes: part of the digest and of the file's name."""
 
@@ -103,7 +108,7 @@ def universe_digest(name_or_path: str) -> str:
     """SHA-256 (hex) for stage keys, without loading the universe."""
     content = universe_path(name_or_path).read_bytes()
     if name_or_path in ADDITIONS:
-        content += _additions_path(name_or_path).read_bytes()
+        content += _resource(ADDITIONS[name_or_path]).read_bytes()
     return _digest(content)
 
 
@@ -132,21 +137,46 @@ def load_universe(name_or_path: str, cache: Path) -> Universe:
     if not compiled.exists():
         network = read_sbml(universe_path(name_or_path))
         if name_or_path in ADDITIONS:
-            donor = models.read_sbml(universe_path("bacteria").with_name("bigg_universe.xml.gz"))
-            network = with_reactions(network, donor, _additions(name_or_path))
+            network = _with_additions(network, ADDITIONS[name_or_path])
         _write(compile_universe(network, digest), compiled)
     return _read(compiled)
 
 
-def _additions_path(name: str) -> Path:
-    return WORKFLOW.parent / "resources" / ADDITIONS[name]
+def _resource(name: str) -> Path:
+    return WORKFLOW.parent / "resources" / name
 
 
-def _additions(name: str) -> dict[str, tuple[float, float]]:
-    """Reaction to its bounds."""
-    with _additions_path(name).open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
-    return {row["reaction"]: (float(row["lower_bound"]), float(row["upper_bound"])) for row in rows}
+def _with_additions(network: Network, name: str) -> Network:
+    """A network with the reactions that a resource names, from the universe of all BiGG reactions."""
+    return _with_bigg_reactions(network, {row["reaction"]: _row_bounds(row) for row in _rows(name)})
+
+
+def _with_fermentation(network: Network) -> Network:
+    """A network that can live without oxygen: enzymes' reactions that it lacks, transport that lets acids leave."""
+    rows = _rows(FERMENTATION)
+    lower, upper = network.lower.copy(), network.upper.copy()
+    place = {reaction: j for j, reaction in enumerate(network.reactions)}
+    for row in rows:
+        if row["reaction"] in place:
+            lower[place[row["reaction"]]], upper[place[row["reaction"]]] = _row_bounds(row)
+    lacking = {row["reaction"]: _row_bounds(row) for row in rows if row["same_enzyme_as"]}
+    return _with_bigg_reactions(replace(network, lower=lower, upper=upper), lacking)
+
+
+def _rows(resource: str) -> list[dict[str, str]]:
+    with _resource(resource).open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+def _row_bounds(row: Mapping[str, str]) -> tuple[float, float]:
+    return float(row["lower_bound"]), float(row["upper_bound"])
+
+
+def _with_bigg_reactions(network: Network, wanted: Mapping[str, tuple[float, float]]) -> Network:
+    if wanted.keys() <= set(network.reactions):
+        return network
+    donor = models.read_sbml(universe_path("bacteria").with_name("bigg_universe.xml.gz"))
+    return with_reactions(network, donor, wanted)
 
 
 def with_reactions(network: Network, donor: Network, wanted: Mapping[str, tuple[float, float]]) -> Network:
@@ -196,10 +226,12 @@ def with_reactions(network: Network, donor: Network, wanted: Mapping[str, tuple[
 
 def _load_variant(name: str, base: str, changes: tuple[str, ...], cache: Path) -> Universe:
     """A universe with another biomass (`biomass.py`)."""
-    digest = hashlib.sha256(f"{universe_digest(base)} {changes} {PARTS}".encode()).hexdigest()
+    content = _resource(FERMENTATION).read_bytes() if base in BACTERIAL else b""
+    digest = hashlib.sha256(f"{universe_digest(base)} {changes} {PARTS}".encode() + content).hexdigest()
     compiled = cache / f"{_file_stem(base)}-{metadata.version('carveme')}-{digest[:16]}.npz"
     if not compiled.exists():
-        network = variant(load_universe(base, cache).network, changes)
+        network = load_universe(base, cache).network
+        network = variant(_with_fermentation(network) if base in BACTERIAL else network, changes)
         if changes == (OPEN,):
             _write(compile_universe(network, digest), compiled)
         else:

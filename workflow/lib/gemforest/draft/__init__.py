@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from gemforest.draft.constraints import read_hard, read_reference, read_soft
 from gemforest.draft.problem import MAINTENANCE, CarvingOptions, build_problem
 from gemforest.draft.purpose import Purpose, directions, purposes
 from gemforest.draft.rules import SPONTANEOUS, accepted_calls, with_paralogs
+from gemforest.draft.same_enzyme import resource_path, shared_enzymes
 from gemforest.errors import GenomeError, InputError
 from gemforest.fluxes import growth
 from gemforest.gprs import genes_of, parse_gpr
@@ -73,6 +74,8 @@ def process(task: Task) -> Products:
     if task.parameters["draft.paralogs"]:
         calls = accepted_calls(task.read("gene_reactions", ["gene_id", "reaction", "decision", "evidence"]).to_pylist())
         scores = [row | {"gpr": with_paralogs(row["gpr"] or "", calls.get(row["reaction"], {}))} for row in scores]
+    if fits_lineage(task.parameters):
+        scores = with_shared_enzymes(scores)
     gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and SPONTANEOUS not in row["gpr"]}
     options = carving_options(task.parameters, task.context.project)
     normalized = {row["reaction"]: row["normalized_score"] for row in scores}
@@ -87,6 +90,20 @@ def process(task: Task) -> Products:
         "drafts": _drafts(task, draft, normalized, rate),
     }
     return Products(tables, {"draft_models": network})
+
+
+def fits_lineage(parameters: Mapping[str, Any]) -> bool:
+    """Whether the carving is of a variant of the universe that fits the lineage (`biomass.py`)."""
+    return bool(parameters["draft.engine"] == "highs" and parameters["draft.biomass"] == "auto")
+
+
+def with_shared_enzymes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `reaction_scores` and those of reactions that the same enzymes do (`same_enzyme.py`)."""
+    by_reaction = {row["reaction"]: dict(row) for row in rows}
+    gprs = {reaction: row["gpr"] or "" for reaction, row in by_reaction.items()}
+    shared = shared_enzymes(gprs, {reaction: row["score"] for reaction, row in by_reaction.items()})
+    taken = {reaction: by_reaction[source] | {"reaction": reaction} for reaction, source in shared.items()}
+    return list((by_reaction | taken).values())
 
 
 def carving_options(parameters: Mapping[str, Any], project: Path) -> CarvingOptions:
@@ -128,7 +145,7 @@ def make_draft(
 
         size = parameters["draft.ensemble_size"]
         ensemble = Ensemble(size - 1, parameters["draft.ensemble_within"]) if size > 1 else None
-        if parameters["draft.biomass"] == "auto":
+        if fits_lineage(parameters):
             wide = load_universe(open_name(name), cache)
             closed = partial(closed_name, name, wide.network)
             carving = carve_with_highs(wide, scores, options, lambda kept: load_universe(closed(kept), cache), ensemble)
@@ -268,7 +285,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 def _resources(context: Context) -> dict[str, str]:
     """Digests of the user's files, each read first, so that a fault stops the stage before any genome."""
-    digests = {}
+    digests = {"fermentation_reactions": file_sha256(resource_path())}
     for key, read in FILES.items():
         name = context.config["draft"][key.removeprefix("draft.")]
         if name:
@@ -282,7 +299,7 @@ def _resources(context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="draft",
-    version=4,
+    version=5,
     reads=("reaction_scores", "gene_reactions"),
     writes=("draft_reactions", "drafts"),
     parameters=(

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gemforest.fluxes import GrowthProgram
-from gemforest.lp import Status
+from gemforest.lp import Method, Settings, Status
 from gemforest.media import exchanges_by_compound
 from gemforest.models import Network
 
@@ -85,7 +85,8 @@ class Screener:
         for compound in {*tried, *self.uptakes}:
             if compound in self.exchange_of:
                 widest[self.exchange_of[compound]] = -max(uptake, self.uptakes.get(compound, 0.0))
-        self.program = GrowthProgram(replace(network, lower=widest, upper=self.upper))
+        self.network = replace(network, lower=widest, upper=self.upper)
+        self.program = GrowthProgram(self.network)
 
     def growth(self, uptakes: Mapping[str, float]) -> tuple[Status, float]:
         """Growth on a medium; compounds without an exchange are not taken up."""
@@ -138,7 +139,10 @@ class Screener:
                 for c in compounds
             ]
         lower = self._lower_bounds(base)
-        return [self._secretion(c, lower, growth) for c in compounds]
+        # From one product to the next only the objective changes: the basis stays primal feasible. The dual simplex
+        # of `self.program` stalls for minutes here.
+        program = GrowthProgram(self.network, Settings(method=Method.PRIMAL))
+        return [self._secretion(program, c, lower, growth) for c in compounds]
 
     def _one(self, screen: str, compound: str, uptakes: Mapping[str, float], yes: str, no: str) -> ScreenResult:
         absent = self._absent(screen, compound)
@@ -159,11 +163,11 @@ class Screener:
         holding = {c for c in self.uptakes if element in _elements(self.formula_of.get(c, ""))}
         return holding - INORGANIC_CARBON if element == "C" else holding
 
-    def _secretion(self, compound: str, lower: np.ndarray, growth: float) -> ScreenResult:
+    def _secretion(self, program: GrowthProgram, compound: str, lower: np.ndarray, growth: float) -> ScreenResult:
         absent = self._absent("product", compound)
         if absent is not None:
             return absent
-        status, flux = self.program.highest(self.exchange_of[compound], lower, self.upper, growth * _OPTIMUM_KEPT)
+        status, flux = program.highest(self.exchange_of[compound], lower, self.upper, growth * _OPTIMUM_KEPT)
         answer = "undecided"
         if status is Status.OPTIMAL:
             answer = "secreted" if flux >= _LEAST_SECRETION else "not_secreted"
