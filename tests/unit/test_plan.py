@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gemforest.errors import InputError
+from gemforest.packing import Member, packed_path, write_packed
 from gemforest.plan import (
     is_current,
     make_plan,
@@ -19,6 +20,7 @@ from gemforest.plan import (
     write_plan,
 )
 from gemforest.stage import Context
+from gemforest.tables import TABLES
 
 HEADER = "genome_id\tsource\n"
 ProjectMaker = Callable[..., Context]
@@ -133,6 +135,24 @@ def test_a_damaged_plan_is_mended_and_every_genome_keeps_its_place(
     }
     # Nobody moves into the place of the removed genome.
     assert planned(project(sheet("z", "a", "b", "new"), shard_size=2))["0000"] == ["a"]
+
+
+@pytest.mark.parametrize("file", ["members.tsv", "plan.json"])
+def test_a_damaged_plan_beside_packed_tables_takes_no_packed_file_for_a_genome(
+    project: ProjectMaker, file: str
+) -> None:
+    context = project(sheet("a", "b"), shard_size=2)
+    before = planned(context)
+    folder = context.store.table_path("genomes", "0000", "a").parent
+    folder.mkdir(parents=True)
+    # A genome that the sheet has no more is remembered by the packed file alone.
+    parts = {name: (TABLES["genomes"].empty(), Member(0, 0, 0, "", {})) for name in ("a", "b", "gone")}
+    write_packed(packed_path(folder), parts, TABLES["genomes"].schema, {})
+    (plan_folder(context.store.root) / file).write_text("damaged")
+    assert mend_plan(context) == [file]
+    assert planned(context) == before
+    listed = (plan_folder(context.store.root) / "members.tsv").read_text().splitlines()[1:]
+    assert sorted(line.split("\t")[0] for line in listed) == ["a", "b", "gone"]
 
 
 def test_a_plan_that_was_cut_off_between_its_files_is_taken_as_it_is(project: ProjectMaker) -> None:

@@ -301,13 +301,23 @@ def _remembered(root: Path) -> dict[str, tuple[str, str]]:
                 rows = [row["genome_id"] for row in csv.DictReader(io.StringIO(text), delimiter="\t")]
                 places |= dict.fromkeys(rows, (shard, ACTIVE))
     for path in sorted((root / "genomes").glob("shard=*/*.parquet")):
-        if not path.name.startswith("."):
-            places.setdefault(path.stem, (path.parent.name.removeprefix("shard="), REMOVED))
+        # A packed file bears its shard's name, which no genome has, and knows its genomes.
+        packed = path.stem == path.parent.name
+        for genome_id in _packed_genomes(path.parent) if packed else [path.stem]:
+            if not genome_id.startswith("."):
+                places.setdefault(genome_id, (path.parent.name.removeprefix("shard="), REMOVED))
     for path in sorted((root / "ledger").glob("*/shard=*.parquet")):
         for genome_id in read_genome_ids(path):
             places.setdefault(genome_id, (path.stem.removeprefix("shard="), REMOVED))
     # Sorted by shard alone: within one, the order of the rows file is the order of joining.
     return dict(sorted(places.items(), key=lambda item: item[1][0]))
+
+
+def _packed_genomes(folder: Path) -> list[str]:
+    # With it comes pyarrow, which parsing need not wait for.
+    from gemforest.packing import members
+
+    return list(members(folder))
 
 
 def _text(path: Path) -> str:
