@@ -97,7 +97,9 @@ def records(name: str) -> dict[str, dict[str, float]]:
 
 def test_the_figures_of_the_comparison_are_those_of_the_benchmarks() -> None:
     draft, ec, simulate = records("draft.json"), records("enzymes.json"), records("simulate.json")
-    gapfill = json.loads((REPOSITORY / "tests" / "bench" / "gapfill.json").read_text())["records"]
+    found = json.loads((REPOSITORY / "tests" / "bench" / "gapfill.json").read_text())["records"]
+    # The peer has no answer for some.
+    gapfill = [r for r in found if r.get("peer_value") is not None]
     rows = {line.split("|")[1].strip(): line for line in README.splitlines() if line.count("|") == 5}
 
     def pair(record: dict[str, float], digits: str) -> tuple[str, str]:
@@ -106,7 +108,7 @@ def test_the_figures_of_the_comparison_are_those_of_the_benchmarks() -> None:
     def told(start: str) -> str:
         return next(line for what, line in rows.items() if what.startswith(start))
 
-    cpu = [r for r in gapfill if r["what"] == "CPU" and "peer_value" in r]
+    cpu = [r for r in gapfill if r["what"] == "CPU"]
 
     def span(key: str) -> str:
         return f"{min(r[key] for r in cpu):.1f} to {max(r[key] for r in cpu):.1f} s"
@@ -124,7 +126,7 @@ def test_the_figures_of_the_comparison_are_those_of_the_benchmarks() -> None:
     for start, figures in expected.items():
         for figure in figures:
             assert figure in told(start), (start, figure)
-    costs = [r for r in gapfill if r["what"] == "cost of the fill" and "peer_value" in r]
+    costs = [r for r in gapfill if r["what"] == "cost of the fill"]
     equal = sum(r["value"] == pytest.approx(r["peer_value"]) for r in costs)
     lower = sum(r["value"] < r["peer_value"] and r["value"] != pytest.approx(r["peer_value"]) for r in costs)
     assert f"equal in {equal}, lower in {lower}" in told("cost of the gap-fill")
