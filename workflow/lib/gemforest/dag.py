@@ -81,7 +81,9 @@ class Dag:
         self._answers: dict[tuple[str, ...], dict[str, str]] = {}
         if workflow.is_main_process:
             # A DAG of thousands of jobs is all long-lived objects: looking through them again and again for garbage
-            # takes a tenth of the time.
+            # takes a tenth of the time. A dry run is over before garbage matters.
+            if self.dry_run:
+                gc.disable()
             gc.set_threshold(200_000, 20, 100)
             plan = make_plan(self.context)
             if not is_current(plan, self.context.store.root):
