@@ -84,7 +84,8 @@ class Dag:
             # takes a tenth of the time. A dry run is over before garbage matters.
             if self.dry_run:
                 gc.disable()
-            gc.set_threshold(200_000, 20, 100)
+            else:
+                gc.set_threshold(200_000, 20, 100)
             plan = make_plan(self.context)
             if not is_current(plan, self.context.store.root):
                 self._new_plan = plan
