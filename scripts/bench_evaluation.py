@@ -1,6 +1,7 @@
 """Judge variants of the pipeline by what laboratories measured (plates, essential genes, growth), and time them.
 
-    python scripts/bench_evaluation.py [--quick] [--only PART] [--cores N] [--work FOLDER] [--data FOLDER] [--json FILE]
+    python scripts/bench_evaluation.py [--quick] [--only PART] [--variants NAME...] [--cores N] [--work FOLDER]
+        [--data FOLDER] [--json FILE]
 
 Parts: `benchmark` (CarveMe's six: Biolog and essentiality), `growth` (six organisms of Price et al. 2018; needs --data,
 the folder with `phenotypes/`), `throughput` (ledgers of both). Variants run the product's own stages in project folders
@@ -99,10 +100,10 @@ def model_of(finished: Finished, variant: str, organism: Organism) -> Network | 
     return read_sbml(path)
 
 
-def benchmark(work: Path, organisms: list[Organism], cores: int) -> Iterator[Record]:
+def benchmark(work: Path, organisms: list[Organism], variants: list[str], cores: int) -> Iterator[Record]:
     """Each task, organism and variant against the default; the default against the peer."""
     labels: dict[tuple[str, str], dict[str, Labels]] = {}
-    for variant in (*VARIANTS, ENZYMES):
+    for variant in variants:
         finished = run_six(work, variant, organisms, cores)
         for organism in organisms:
             found: dict[str, Labels] = {}
@@ -132,35 +133,37 @@ def beside(task: str, peer: str, ours: Mapping[str, Labels], theirs: Mapping[str
 # -- growth in tubes ---------------------------------------------------------------------------------------------------
 
 
-def growth(work: Path, data: Path, quick: bool, cores: int) -> Iterator[Record]:
-    """Macro averages of each variant, and of the two baselines that see no model."""
+def growth(work: Path, data: Path, variants: list[str], quick: bool, cores: int) -> Iterator[Record]:
+    """Macro averages of each variant, and of the two baselines that see no model; `default` is always among them."""
     labels = work / "growth_labels.tsv"
     rows = own_labels(data / "phenotypes" / "carbon_growth_dev.tsv", labels, quick)
     records = {}
-    for variant, changes in VARIANTS.items():
+    for variant in variants:
         records[variant] = evaluate_growth(
             data / "phenotypes" / "proteomes",
             labels,
             project_folder(work, variant, "growth"),
             cores=cores,
             cache=CACHE,
-            changes=changes,
+            changes=VARIANTS[variant],
             faults=variant == "default",
         )
     yield from baselines(rows)
+    peer = PEER if PEER in records else "default"
     for variant, record in records.items():
         for measure in ("macro_mcc_fba", "macro_mcc_score", "auc_score", "macro_mcc", "auc", "brier"):
             yield {
                 "what": f"growth, {measure}, {variant}",
                 "value": record[measure],
                 "unit": measure,
-                "peer": PEER,
-                "peer_value": records[PEER][measure],
+                "peer": peer,
+                "peer_value": records[peer][measure],
                 "organisms": record["organisms_total"],
                 "without_model": record["organisms_without_model"],
                 "in_sample": measure in ("macro_mcc", "auc", "brier"),
             }
-        yield difference(variant, record, records[PEER])
+        if variant != peer:
+            yield difference(variant, record, peer, records[peer])
     causes: dict[str, int] = {}
     for own in records["default"]["faults"].values():
         for cause, count in own.items():
@@ -205,7 +208,7 @@ def baselines(rows: list[dict[str, str]]) -> Iterator[Record]:
     }
 
 
-def difference(variant: str, record: Record, peer: Record) -> Record:
+def difference(variant: str, record: Record, peer_name: str, peer: Record) -> Record:
     """FBA's Matthews correlation of a variant less the peer's, with the interval over organisms."""
     gap = {
         org_id: found["fba"]["mcc"] - peer["organisms"][org_id]["fba"]["mcc"]
@@ -213,7 +216,7 @@ def difference(variant: str, record: Record, peer: Record) -> Record:
     }
     low, high = bootstrap_interval(sorted(gap), lambda chosen: float(np.mean([gap[name] for name in chosen])))
     return {
-        "what": f"growth, macro_mcc_fba, {variant} less {PEER}",
+        "what": f"growth, macro_mcc_fba, {variant} less {peer_name}",
         "value": round(float(np.mean(list(gap.values()))), 3),
         "unit": "macro_mcc",
         "difference_95": [round(low, 3), round(high, 3)],
@@ -226,18 +229,20 @@ def difference(variant: str, record: Record, peer: Record) -> Record:
 
 def throughput(work: Path) -> Iterator[Record]:
     """Genomes per core-hour by the ledgers, stage by stage and in all, default beside the peer."""
-    seconds: dict[str, dict[str, float]] = {}
-    peaks: dict[str, float] = {}
+    seconds: dict[str, dict[str, float]] = {"default": {}, PEER: {}}
+    peaks = dict.fromkeys(seconds, 0.0)
     genomes = 0
-    for variant in ("default", PEER):
-        for part in ("benchmark", "growth"):
-            ledgers = project_folder(work, variant, part) / "project" / "results" / "ledger"
+    for part in ("benchmark", "growth"):
+        ledgers = {v: work / part / v / "project" / "results" / "ledger" for v in seconds}
+        if not all((folder / "gapfill" / "shard=0000.parquet").exists() for folder in ledgers.values()):
+            print(f"throughput: {part} left out, not run by both", file=sys.stderr)
+            continue
+        for variant, folder in ledgers.items():
             for stage in needed_stages("gapfill"):
-                rows = read_ledger(path) if (path := ledgers / stage / "shard=0000.parquet").exists() else []
-                whole = seconds.setdefault(variant, {})
-                whole[stage] = whole.get(stage, 0.0) + sum(row.seconds for row in rows)
-                peaks[variant] = max(peaks.get(variant, 0.0), *(row.peak_mb for row in rows), 0.0)
-                genomes += len(rows) if variant == "default" and stage == "gapfill" else 0
+                rows = read_ledger(folder / stage / "shard=0000.parquet")
+                seconds[variant][stage] = seconds[variant].get(stage, 0.0) + sum(row.seconds for row in rows)
+                peaks[variant] = max(peaks[variant], *(row.peak_mb for row in rows))
+        genomes += len(rows)
     for stage in [*seconds["default"], "all stages"]:
         ours, theirs = (
             sum(own.values()) if stage == "all stages" else own[stage] for own in (seconds["default"], seconds[PEER])
@@ -269,13 +274,17 @@ def throughput(work: Path) -> Iterator[Record]:
 def bench(parsed: argparse.Namespace, work: Path) -> Iterator[Record]:
     """All records that were asked for."""
     organisms = [o for o in ORGANISMS if not parsed.quick or o.proteome in QUICK]
+
+    def wanted(variant: str) -> bool:
+        return variant == "default" or not parsed.variants or variant in parsed.variants
+
     if parsed.only in ("", "benchmark"):
-        yield from benchmark(work, organisms, parsed.cores)
+        yield from benchmark(work, organisms, [v for v in (*VARIANTS, ENZYMES) if wanted(v)], parsed.cores)
     if parsed.only in ("", "growth"):
         if parsed.data is None:
             print("growth: left out, no --data", file=sys.stderr)
         else:
-            yield from growth(work, parsed.data, parsed.quick, parsed.cores)
+            yield from growth(work, parsed.data, [v for v in VARIANTS if wanted(v)], parsed.quick, parsed.cores)
     if parsed.only in ("", "throughput"):
         yield from throughput(work)
 
@@ -285,6 +294,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two organisms of each")
     parser.add_argument("--only", default="", choices=("", "benchmark", "growth", "throughput"))
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        default=[],
+        choices=(*VARIANTS, ENZYMES),
+        help="these beside the default; all by default (SCIP may use up ten minutes for each organism of `carveme`)",
+    )
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, help="folder that keeps the projects")
     parser.add_argument("--data", type=Path, help="folder with phenotypes/ (growth labels and proteomes)")

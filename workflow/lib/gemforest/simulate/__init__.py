@@ -59,7 +59,7 @@ def process(task: Task) -> Products:
         "proteins": task.read("proteins", ["gene_id"]).num_rows,
         "gapfilled": sum(row["origin"] == "gapfill" for row in model),
     }
-    return simulate(task, network, facts, _scores(task, name))
+    return simulate(task, network, facts, _scores(task))
 
 
 def simulate(
@@ -184,8 +184,12 @@ def _on_genes(task: Task, network: Network, media: Media) -> dict[str, float]:
     return {result.compound: result.growth for result in screener.sources("carbon", compounds)}
 
 
-def _scores(task: Task, universe: str) -> dict[str, GrowthScore]:
-    """Carbon source to its growth score; sources that the screen does not try have none."""
+def _scores(task: Task) -> dict[str, GrowthScore]:
+    """Carbon source to its growth score; sources that the screen does not try have none.
+
+    Routes are looked for in the universe that the evidence was judged in, not in the draft's variant of it: a score is
+    about evidence, which the variant's own biomass and reactions have none of.
+    """
     asked = task.parameters["simulate.growth_scores"]
     if not asked or "carbon" not in task.parameters["simulate.screens"]:
         return {}
@@ -194,10 +198,12 @@ def _scores(task: Task, universe: str) -> dict[str, GrowthScore]:
         c for name in asked for c in (common_compounds() if name == COMMON else tried if name == ALL else (name,))
     }
     hits = task.read("hits", ["target", "identity_percent"])
-    scores = task.read("reaction_scores", ["reaction", "probability"])
+    scores = task.read("reaction_scores", ["reaction", "probability", "universe"])
+    if not scores.num_rows:
+        return {}
     known = dict(zip(scores["reaction"].to_pylist(), scores["probability"].to_pylist(), strict=True))
     probabilities = {reaction: p for reaction, p in known.items() if p is not None}
-    return growth_scores(universe, task.context.cache, probabilities, hits, wanted & tried)
+    return growth_scores(scores["universe"][0].as_py(), task.context.cache, probabilities, hits, wanted & tried)
 
 
 def _compound_list() -> Path:
@@ -387,7 +393,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="simulate",
-    version=7,
+    version=8,
     reads=("model_reactions", "drafts", "proteins", "hits", "reaction_scores"),
     writes=("summary", "fba", "fva", "knockouts", "screens", "quality"),
     parameters=(
