@@ -27,7 +27,7 @@ test: $(VENV)/.ready-dev lint
 # The whole workflow on a real SLURM of one node, started from Debian's packages for the purpose. Needs root.
 test-slurm: $(VENV)/.ready-dev
 	@scripts/find_diamond.sh
-	$(BIN)/python -m pytest tests/cluster
+	GEMFOREST_SLURM_LONG=1 $(BIN)/python -m pytest tests/cluster
 
 # 200 faults at random instants; FAULTS and SEED say otherwise. With root also full disks and read-only folders.
 test-faults: $(VENV)/.ready-dev

@@ -29,6 +29,7 @@ from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES, all_stages
 
 pytestmark = pytest.mark.slurm
+LONG = "GEMFOREST_SLURM_LONG"
 
 PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
 GEMFOREST = [sys.executable, "-m", "gemforest.cli"]
@@ -311,7 +312,10 @@ class Grouped:
 
 
 @pytest.fixture(scope="module")
-def grouped(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Grouped:
+def grouped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Grouped:
+    if not os.environ.get(LONG):
+        pytest.skip(f"jobs in groups belong to the long form: `make test-slurm` ({LONG}=1)")
+    request.getfixturevalue("cluster")
     records = [">" + record for record in PROTEOME.read_text().split(">")[1:]]
     rows = [f"g{n}\tg{n}.faa\tbacteria\tcomplete\n" for n in range(len(SHARDS))]
     sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(rows)
