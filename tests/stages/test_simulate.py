@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib import util
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import cobra
 import numpy as np
@@ -16,7 +17,7 @@ from gemforest.fluxes import fba, growth, medium_bounds, with_bounds
 from gemforest.gprs import genes_of, parse_gpr
 from gemforest.lp import Status
 from gemforest.models import Network, read_sbml
-from gemforest.simulate import STAGE, process
+from gemforest.simulate import STAGE, _scores, process
 from gemforest.simulate.knockouts import gene_losses, gene_pairs, knock_out, reaction_losses
 from gemforest.simulate.quality import quality
 from gemforest.simulate.screens import Screener, read_compounds
@@ -317,6 +318,25 @@ def test_growth_on_genes_is_told_of_carbon_sources_and_never_above_growth(tables
     assert told
     for row in told:
         assert row["growth_per_h"] is None or row["growth_on_genes_per_h"] <= row["growth_per_h"] + 1e-6
+
+
+def test_growth_scores_are_looked_for_in_the_universe_of_the_evidence(monkeypatch):
+    """Not in the draft's variant of it: calls of growth were fitted on scores in the plain universe."""
+    asked = []
+    monkeypatch.setattr("gemforest.simulate.growth_scores", lambda universe, *_: asked.append(universe) or {})
+    row = {"genome_id": "mgen", "reaction": "PGI", "probability": 0.9, "universe": "gramneg"}
+    given = {
+        "drafts": pa.Table.from_pylist([{"universe": "gramneg~any_quinol"}]),
+        "reaction_scores": pa.Table.from_pylist([row], schema=TABLES["reaction_scores"].schema),
+        "hits": TABLES["hits"].empty(),
+    }
+    task = SimpleNamespace(
+        parameters={"simulate.growth_scores": ["common"], "simulate.screens": ["carbon"]},
+        context=Context(PROJECT, complete({}), Store(PROJECT)),
+        read=lambda table, columns: given[table].select(columns),
+    )
+    assert _scores(task) == {}
+    assert asked == ["gramneg"]
 
 
 def test_the_summary_agrees_with_the_other_tables(tables):
