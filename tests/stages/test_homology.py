@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from projects import make_project
 
 from gemforest import fetch, genes, homology
 from gemforest.carveme_files import carveme_data
@@ -33,11 +34,11 @@ def some_proteins(name: str, count: int) -> str:
     return "".join(lines)
 
 
-@pytest.fixture
-def pooled(project: Callable[..., Context]) -> Context:
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> Context:
     """Three genomes through fetch, genes and homology; the third is the first under another name."""
     sheet = "genome_id\tsource\necoli\tecoli.faa\nbsub\tbsub.faa\ntwin\tecoli.faa\nnothing\tnothing.faa\n"
-    context = project(sheet, genes={"min_proteins": 1})
+    context = make_project(tmp_path_factory.mktemp("pooled") / "project", sheet, genes={"min_proteins": 1})
     folder = context.project / "config"
     (folder / "ecoli.faa").write_text(some_proteins("Ecoli_K12_MG1655", 150))
     (folder / "bsub.faa").write_text(some_proteins("Bsubtilis_168", 150))
@@ -93,7 +94,8 @@ def test_a_genome_without_any_hit_has_an_empty_table_and_is_fine(pooled: Context
 
 @pytest.fixture
 def one_genome(project: Callable[..., Context]) -> Context:
-    context = project("genome_id\tsource\nx\tx.faa\ny\ty.faa\n", genes={"min_proteins": 1})
+    quick = {"homology": {"enzymes": False}, "genes": {"min_proteins": 1}}
+    context = project("genome_id\tsource\nx\tx.faa\ny\ty.faa\n", **quick)
     (context.project / "config" / "x.faa").write_text(">a\nMKVLAAGIVGLCAKELLQRHNPQ\n")
     (context.project / "config" / "y.faa").write_text(">a\nMWWPOISONWWKVLAAGIVGLCA\n")
     write_plan(make_plan(context), context)
