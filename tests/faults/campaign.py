@@ -8,6 +8,7 @@ those of the undisturbed run, and what was finished must lie there untouched: sa
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import json
@@ -768,6 +769,15 @@ def bombard(
                 subprocess.run(["cp", "-a", str(pristine), str(campaign.context.project)], check=True)
             yield number, played
         print(f"seed {seed}: {campaign.runs} commands, retried {campaign.retries}", flush=True)
+
+
+def shared_hits(folder: Path) -> Path:
+    """`known_hits` of a folder that several processes use: the first one makes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "known_hits.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return path if path.exists() else known_hits(folder)
 
 
 def known_hits(folder: Path) -> Path:

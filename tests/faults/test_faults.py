@@ -13,7 +13,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from campaign import bombard, known_hits, rounds
+from campaign import bombard, rounds, shared_hits
+from projects import common_folder
 
 SHORT, SEED = 20, 20262030
 # Every other project packs its tables; at most so many rounds share one project and its undisturbed run.
@@ -24,7 +25,7 @@ STORAGES, ROUNDS_PER_PROJECT = ("files", "packed"), 13
 def hits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("diamond") is None:
         pytest.skip("needs DIAMOND on the PATH")
-    return known_hits(tmp_path_factory.mktemp("hits"))
+    return shared_hits(common_folder(tmp_path_factory) / "hits")
 
 
 def test_no_fault_loses_a_genome_or_repeats_a_finished_one(hits: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def _summary(plan: Plan) -> str:
 
 
 def _members_text(plan: Plan) -> str:
-    # Names hold neither tabs, quotes nor line breaks: the sheet refuses them. Half a million lines in a third of a second.
+    # Names hold neither tabs, quotes nor line breaks: the sheet refuses them.
     lines = [f"{genome_id}\t{shard}\t{state}\n" for genome_id, (shard, state) in plan.members.items()]
     return "\t".join(MEMBER_FIELDS) + "\n" + "".join(lines)
 
