@@ -14,7 +14,6 @@ a job that has mapped one keeps it.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -186,7 +185,7 @@ class VectorIndex:
         old.mkdir(exist_ok=True)
         for path in paths:
             try:
-                os.rename(path, old / path.name)
+                path.rename(old / path.name)
             except FileNotFoundError:
                 continue  # Another job merged the same files.
         for path in old.iterdir():
