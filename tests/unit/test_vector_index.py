@@ -71,7 +71,7 @@ def test_a_file_of_the_wrong_size_is_told_with_the_mend(tmp_path: Path) -> None:
     store.write(vectors([1, 2]))
     (file,) = (store.folder / INDEX).glob("*.idx")
     file.write_bytes(file.read_bytes()[:-7])
-    with pytest.raises(InfrastructureError, match="remove the folder .*index, it is made again"):
+    with pytest.raises(InfrastructureError, match=r"remove the folder .*index, it is made again"):
         store.missing([key(1)])
     file.unlink()
     assert store.missing([key(1), key(3)]) == [key(3)]
