@@ -212,7 +212,7 @@ def _reaction_scores(
 
 def _resources(context: Context) -> dict[str, str]:
     gprs = {"bigg_gprs": file_sha256(carveme_data("generated/bigg_gprs.csv.gz"))}
-    fits = evidence_digests("clades.tsv", "homologs.json", "reactions.json")
+    fits = evidence_digests("clades.tsv", "homologs.json", "reactions.json", "genes.json")
     listened = set(context.config["evidence"]["sources"])
     if listened != {"D"}:
         fits |= evidence_digests(COMBINED)
@@ -236,7 +236,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="evidence",
-    version=4,
+    version=5,
     reads=("hits", "homologs", "enzyme_hits", "proteins", "embeddings"),
     writes=("gene_reactions", "reaction_scores", "dark_enzymes", "lineages", "evidence_sources"),
     parameters=PARAMETERS,
