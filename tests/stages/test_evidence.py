@@ -107,6 +107,18 @@ def test_carvemes_scores_stay_what_they_are(tables: dict[str, pa.Table], evidenc
     assert kept == {one.reaction: (one.score, one.normalized_score, one.gpr) for one in expected}
 
 
+def test_every_gene_has_one_probability_of_doing_none_of_what_is_proposed(tables: dict[str, pa.Table]) -> None:
+    none: dict[str, set[float]] = {}
+    best: dict[str, float] = {}
+    for row in made(tables)["gene_reactions"].to_pylist():
+        none.setdefault(row["gene_id"], set()).add(row["none_of_these"])
+        best[row["gene_id"]] = max(best.get(row["gene_id"], 0.0), row["probability"])
+    assert {len(values) for values in none.values()} == {1}
+    sure = [min(none[gene]) for gene, p in best.items() if p > 0.9]
+    unsure = [min(none[gene]) for gene, p in best.items() if p < 0.1]
+    assert max(sure) < 0.5 < np.median(unsure)
+
+
 def test_scores_made_of_probabilities_fill_or_replace_carvemes(tables: dict[str, pa.Table]) -> None:
     own, filled, replaced = (scores(tables, scores=way) for way in ("carveme", "fill", "probability"))
     missing = [r for r, row in own.items() if row["score"] is None]

@@ -231,7 +231,7 @@ def _reaction_scores(
 def _resources(context: Context) -> dict[str, str]:
     gprs = {"bigg_gprs": file_sha256(carveme_data("generated/bigg_gprs.csv.gz"))}
     gprs["fermentation_reactions"] = file_sha256(shared_enzymes_path())
-    fits = evidence_digests("clades.tsv", "homologs.json", "reactions.json")
+    fits = evidence_digests("clades.tsv", "homologs.json", "reactions.json", "genes.json")
     listened = set(context.config["evidence"]["sources"])
     if listened != {"D"}:
         fits |= evidence_digests(COMBINED)
@@ -255,7 +255,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="evidence",
-    version=5,
+    version=6,
     reads=("hits", "homologs", "enzyme_hits", "proteins", "embeddings"),
     writes=("gene_reactions", "reaction_scores", "dark_enzymes", "lineages", "evidence_sources"),
     parameters=PARAMETERS,
