@@ -11,7 +11,7 @@ genus, with Escherichia, Shigella, Salmonella, Klebsiella and Yersinia as one gr
 reaction. Below 70 and 50 %, references that DIAMOND aligns at or above that identity are removed for every method. The
 combination adds a weighted cosine to the bit score and has a threshold; both are fitted on the other groups, and so
 are DIAMOND's own threshold and that of the control without encoder. `ec`: CARE's sets against the reviewed proteins,
-and against a sample of them, without all CARE queries and what is above 90 % identical; level 4, all methods on the same.
+and a sample of them, without all CARE queries and what is above 90 % identical; level 4, all methods on the same.
 `--work` keeps hits and vectors. The shipped encoder's vectors of `reactions` come from the closed form that its weights
 hold; `agreement` compares that with the packed pass.
 """
