@@ -10,8 +10,9 @@ the same process, CPU seconds; beside it the machine's rate of matrix products),
 genus, with Escherichia, Shigella, Salmonella, Klebsiella and Yersinia as one group; micro F1 over all pairs of gene and
 reaction. Below 70 and 50 %, references that DIAMOND aligns at or above that identity are removed for every method. The
 combination adds a weighted cosine to the bit score and has a threshold; both are fitted on the other groups, and so
-are DIAMOND's own threshold and that of the control without encoder. `ec`: CARE's sets against the reviewed proteins,
-and a sample of them, without all CARE queries and what is above 90 % identical; level 4, all methods on the same.
+are DIAMOND's own threshold and that of the control without encoder. `ec`: CARE's sets against the reviewed proteins and
+a sample of them, without all CARE queries and what is above 90 % identical; level 4, all methods on the same; queries
+to which the encoder's training was nearer than that (`check_encoder_exclusions.py`) are not counted.
 `--work` keeps hits and vectors. The shipped encoder's vectors of `reactions` come from the closed form that its weights
 hold; `agreement` compares that with the packed pass.
 """
@@ -667,11 +668,14 @@ def ec_records(
 ) -> Iterator[Record]:
     """Share of the queries of each set with a right class, beside DIAMOND's."""
     place = {name: number for number, name in enumerate(names)}
+    check = json.loads((SHIPPED.parent / "exclusions_check.json").read_text())
+    too_near = {query for query, _, _ in check["above_90_percent"]}
     for name in training.CARE:
         with (SHARED / "ec" / name).open(newline="") as handle:
             truth = [
                 (place[r["Entry"]], set(training.COMPLETE_EC.findall(r.get("EC All") or r["EC number"])))
                 for r in csv.DictReader(handle)
+                if r["Entry"] not in too_near
             ]
         value, base = (
             float(100 * np.mean([bool(answers[number] & right) for number, right in truth]))
