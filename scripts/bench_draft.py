@@ -47,7 +47,8 @@ from gemforest.evaluation.carveme_benchmark import (
     growth_rate,
     on_medium,
 )
-from gemforest.evidence.scores import ReactionScore, load_rules, score_reactions
+from gemforest.evidence import rules_of, scored_beside
+from gemforest.evidence.scores import ReactionScore, score_reactions
 from gemforest.fluxes import medium_bounds
 from gemforest.gapfill import fill
 from gemforest.homology import database, diamond
@@ -83,12 +84,13 @@ def hits_of(organism: Organism, folder: Path | None, work: Path) -> Path:
 
 
 def scores_of(organism: Organism, hits: Path) -> list[ReactionScore]:
-    """Reaction scores, the same for all engines."""
+    """Reaction scores, the same for all engines; those outside the universe are for `shared_enzymes`."""
     read = pacsv.ReadOptions(autogenerate_column_names=True)
     table = pacsv.read_csv(hits, read, pacsv.ParseOptions(delimiter="\t", quote_char=False))
-    rules = load_rules(load_universe(organism.universe, CACHE).network.reactions)
     genes, targets = np.array(table["f0"].to_pylist(), dtype=object), np.array(table["f1"].to_pylist(), dtype=str)
-    return score_reactions(rules, genes, targets, table["f11"].to_numpy().astype(float))
+    columns = genes, targets, table["f11"].to_numpy().astype(float)
+    scored = score_reactions(rules_of(organism.universe, CACHE), *columns)
+    return scored + scored_beside(organism.universe, scored, columns, CACHE)
 
 
 def evidence_for(engine: str, scored: list[ReactionScore]) -> tuple[dict[str, float], dict[str, str]]:
@@ -139,8 +141,8 @@ def carved(organism: Organism, engine: str, hits: Path, work: Path) -> Record:
     if not out.exists():
         command = [sys.executable, __file__, "--carve", organism.proteome, engine, str(hits), str(out)]
         subprocess.run(command, check=True)
-    found: Record = json.loads(out.read_text())
-    return found
+        return dict(json.loads(out.read_text()))
+    return json.loads(out.read_text()) | {"carved": "in an earlier run, kept in the folder of --work"}
 
 
 # -- biology -----------------------------------------------------------------------------------------------------------

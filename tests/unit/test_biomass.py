@@ -106,6 +106,20 @@ def test_an_enzyme_counts_for_all_that_it_does() -> None:
     assert shared_enzymes({"DHORDi": "YKL216W or b"}, {"DHORDi": 1.0}) == {}
 
 
+def test_the_atp_synthase_of_a_cell_without_an_outer_membrane_is_scored() -> None:
+    # B. subtilis has one (Santana et al. 1994) and CarveMe's scores of its universe say nothing of it.
+    rules = load_rules(load_universe("grampos", CACHE).network.reactions)
+    scored = {s.reaction: s for s in evidence_of("Bsubtilis_168", rules)}
+    assert "ATPS4rpp" not in scored
+    beside = {s.reaction: s for s in evidence_of("Bsubtilis_168", load_rules(["ATPS4r", "ATPS3r"]))}
+    subunits = [f"BSU368{number}0" for number in range(9)]
+    assert any(set(subunits) <= set(complex_) for complex_ in beside["ATPS4r"].complexes)
+    gprs = {reaction: s.gpr for reaction, s in beside.items()}
+    assert shared_enzymes(gprs, {reaction: s.score for reaction, s in beside.items()}) == {"ATPS4rpp": "ATPS4r"}
+    # A lone ATPase of flagella is no ATP synthase.
+    assert shared_enzymes({"ATPS4r": "BSU16240"}, {"ATPS4r": 1.0}) == {}
+
+
 @pytest.mark.parametrize(
     ("genome", "lacks"),
     [("Ecoli_K12_MG1655", set()), ("M_genitalium_G37", {"quinol", "lps", "wall"})],
