@@ -9,7 +9,7 @@ import pytest
 from projects import REPOSITORY
 
 from gemforest.errors import InfrastructureError
-from gemforest.kinetics import calibration, ecmeans, features, regression
+from gemforest.kinetics import calibration, ecmeans, features, predictor, regression
 from gemforest.kinetics.predictor import Prediction, Predictor, ec_means, load_predictor
 
 FOLDER = REPOSITORY / "resources" / "kcat"
@@ -124,6 +124,29 @@ def test_the_structures_of_one_genome_are_not_worked_out_again_for_the_next(
     assert len(worked) == 2
     np.testing.assert_array_equal(first.log10_kcat, shipped.predict(*asked).log10_kcat)
     assert len(worked) == 2
+
+
+def test_a_pair_is_worked_out_once_and_is_the_same_in_any_company() -> None:
+    relatives = [(protein(250, k), GLUCOSE, ["2.7.1.1"]) for k in range(40)]
+    lonely, crowded = load_predictor(), load_predictor()
+    alone = [lonely.predict([one], [smiles], [ecs]) for one, smiles, ecs in relatives]
+    first = crowded.predict(*(list(column) for column in zip(*relatives, strict=True)))
+    assert crowded.worked_out == crowded.asked == 40
+    again = crowded.predict(*(list(column) for column in zip(*relatives[::-1], strict=True)))
+    assert (crowded.asked, crowded.worked_out) == (80, 40)
+    for k, one in enumerate(alone):
+        for name in ("log10_kcat", "sd", "lower90", "similarity_bin", "tier"):
+            assert getattr(one, name)[0] == getattr(first, name)[k] == getattr(again, name)[39 - k]
+
+
+def test_no_more_pairs_are_kept_than_memory_is_set_aside_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor, "KEPT", 3)
+    one = load_predictor()
+    for k in range(3):
+        pairs = [protein(100, k), protein(100, k + 1)], [None, None], [[], []]
+        assert same(one.predict(*pairs), load_predictor().predict(*pairs))
+        assert len(one._kept) <= 3
+    assert one.asked == 6 and one.worked_out < 6
 
 
 def test_several_ec_numbers_are_averaged_and_their_difference_widens_the_interval(shipped: Predictor) -> None:
