@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -218,13 +219,30 @@ def test_tanimoto_of_counts_is_minimum_over_maximum() -> None:
     assert regression.tanimoto(one, other)[0] == pytest.approx([2 / 4, 1.0])
 
 
+def test_values_and_intervals_are_those_of_natural_enzymes_unless_a_row_is_a_variant() -> None:
+    generator = np.random.default_rng(8)
+    parts, truth, structured = made_up_parts(4000, generator)
+    variant = (np.arange(4000) % 2).astype(float)
+    parts = dataclasses.replace(parts, variant=variant)
+    truth = truth - 0.7 * variant + variant * generator.normal(0, 1.5, 4000)
+    settings = calibration.fit(parts, truth, structured, [0.4, 0.6, 0.8])
+    natural, engineered = (
+        calibration.apply(settings, dataclasses.replace(parts, variant=np.full(4000, mark)), structured)
+        for mark in (0.0, 1.0)
+    )
+    assert np.allclose(natural.value - engineered.value, 0.7, atol=0.25)
+    assert np.mean(engineered.sd**2 - natural.sd**2) == pytest.approx(1.5**2, abs=0.6)
+
+
 def made_up_parts(n: int, generator: np.random.Generator) -> tuple[regression.Parts, np.ndarray, np.ndarray]:
     """Rows whose truth is the class mean plus 0.5 of `general`'s deviation from it, noise larger for wide classes."""
     mean, deviation, sd = generator.normal(size=n), generator.normal(size=n), generator.uniform(0.3, 2, n)
     truth = mean + 0.5 * deviation + sd * generator.standard_t(4, n) / np.sqrt(2)
     zeros = np.zeros(n)
     similarity = generator.uniform(0, 1, n)
-    parts = regression.Parts(mean + deviation, zeros, mean + deviation, zeros, mean, sd, np.full(n, 4), similarity)
+    parts = regression.Parts(
+        mean + deviation, zeros, mean + deviation, zeros, mean, sd, np.full(n, 4), similarity, zeros
+    )
     return parts, truth, np.ones(n, bool)
 
 

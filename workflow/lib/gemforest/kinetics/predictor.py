@@ -122,8 +122,8 @@ class Predictor:
     def _by_class(self, ecs: Sequence[Sequence[str]]) -> Prediction:
         """Class means, and their spread, for every pair."""
         found = [ecmeans.lookup(self._means, numbers) for numbers in ecs]
-        values = np.array([one.mean for one, _ in found], float)
-        sds = np.array([one.sd for one, _ in found], float)
+        values = np.array([one.mean for one, _ in found], float) + self._calibration["class_shift"]
+        sds = np.array([one.sd for one, _ in found], float) * self._calibration["class_factor"]
         tiers = np.array(["ec_mean" if depth else "global" for _, depth in found], dtype="<U22")
         bins = np.array(["none"] * len(found), dtype="<U8")
         return Prediction(values, sds, values - NORMAL * sds, values + NORMAL * sds, bins, tiers)
@@ -205,7 +205,11 @@ def load_predictor(folder: Path | None = None) -> Predictor:
 def ec_means(folder: Path | None = None) -> Mapping[str, tuple[float, float, int]]:
     """EC prefix of 0 to 4 fields to mean log10(kcat / s^-1), standard deviation and number of values behind it.
 
-    The empty prefix is the global prior.
+    Of natural enzymes; the empty prefix is the global prior.
     """
-    means = ecmeans.read((folder or RESOURCE) / CLASS_MEANS)
-    return {prefix: (one.mean, one.sd, one.n) for prefix, one in means.items()}
+    folder = folder or RESOURCE
+    means = ecmeans.read(folder / CLASS_MEANS)
+    told = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    return {
+        prefix: (one.mean + told["class_shift"], one.sd * told["class_factor"], one.n) for prefix, one in means.items()
+    }

@@ -84,15 +84,25 @@ ONE_HOT_SCALE = 3.0
 
 @dataclass(frozen=True)
 class Rows:
-    """n pairs: index of the protein, index of the substrate (-1: no structure), EC number (empty: none)."""
+    """n pairs: index of the protein, index of the substrate (-1: no structure), EC number (empty: none).
+
+    `variant` says which proteins are engineered variants (n, bool); None: all are natural.
+    """
 
     protein: NDArray[np.int64]
     substrate: NDArray[np.int64]
     ec: Sequence[str]
+    variant: NDArray[np.bool_] | None = None
+
+    @property
+    def engineered(self) -> NDArray[np.bool_]:
+        """N, bool."""
+        return np.zeros(len(self.ec), bool) if self.variant is None else self.variant
 
     def take(self, chosen: NDArray[np.int64]) -> Rows:
         """Some of the rows."""
-        return Rows(self.protein[chosen], self.substrate[chosen], [self.ec[i] for i in chosen])
+        variant = None if self.variant is None else self.variant[chosen]
+        return Rows(self.protein[chosen], self.substrate[chosen], [self.ec[i] for i in chosen], variant)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ class Parts:
         n, spread within the EC class of `class_mean`, and its level.
     similarity
         n, cosine of the sketch with the nearest training protein's.
+    variant
+        n, 1 for engineered variants, else 0; the parts do not see it, what weighs them does (`calibration.py`).
     """
 
     general: NDArray[np.float64]
@@ -119,6 +131,7 @@ class Parts:
     class_sd: NDArray[np.float64]
     class_depth: NDArray[np.int64]
     similarity: NDArray[np.float64]
+    variant: NDArray[np.float64]
 
 
 class Views:
@@ -300,6 +313,7 @@ def parts(arrays: Arrays, means: Mapping[str, ecmeans.ClassMean], views: Views, 
         np.array([one.sd for one, _ in found], float),
         np.array([depth for _, depth in found], np.int64),
         similarity,
+        rows.engineered.astype(float),
     )
 
 
