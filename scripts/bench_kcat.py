@@ -60,8 +60,15 @@ def main() -> None:
         parsed.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
 
 
-def out_of_fold_values(table: Table, oof: dict[str, NDArray[Any]]) -> dict[str, calibration.Calibrated]:
-    """Values and intervals of `grouped` and `valid` rows, weights and quantiles of each fold fitted on the others."""
+def out_of_fold_values(
+    table: Table, oof: dict[str, NDArray[Any]], marked: bool = True
+) -> dict[str, calibration.Calibrated]:
+    """Values and intervals of `grouped` and `valid` rows, weights and quantiles of each fold fitted on the others.
+
+    Without `marked` nothing is told of which rows are engineered variants.
+    """
+    if not marked:
+        oof = {name: np.zeros_like(part) if name.endswith("_variant") else part for name, part in oof.items()}
     cuts = json.loads((predictor.RESOURCE / predictor.CALIBRATION).read_text())["cosine_cuts"]
     found = {}
     for kind in ("grouped", "no_structure", "valid"):
@@ -85,7 +92,7 @@ def accuracy(
     table: Table, oof: dict[str, NDArray[Any]], identity: dict[str, NDArray[Any]], work: Path, quick: bool
 ) -> list[dict[str, Any]]:
     """R², r and RMSE of the predictor and its baselines, and of its parts."""
-    values = out_of_fold_values(table, oof)
+    values, unmarked = out_of_fold_values(table, oof), out_of_fold_values(table, oof, marked=False)
     every = np.ones(len(table.y), bool)
     splits = {"grouped": (values["grouped"].value, every), "valid": (values["valid"].value, table.valid)}
     records = []
@@ -93,6 +100,7 @@ def accuracy(
         kind = "grouped" if split == "grouped" else "valid"
         methods = {
             "predictor": value,
+            "predictor, not told of variants": unmarked[split].value,
             "general": oof[f"{kind}_general"],
             "general + local": oof[f"{kind}_general"] + oof[f"{kind}_local"],
             "networks": oof[f"{kind}_network"],
