@@ -4,12 +4,13 @@
         [--data FOLDER] [--json FILE]
 
 Parts: `benchmark` (CarveMe's six: Biolog and essentiality), `growth` (six organisms of Price et al. 2018; needs --data,
-the folder with `phenotypes/`), `throughput` (ledgers of both). Variants run the product's own stages in project folders
-under --work, which are taken up again; stages that a variant shares with the default are copied from it. The peer is
-`carveme`: CarveMe 1.6.6's carving and gap-fill with SCIP on the same hits, from the same run. --quick: two organisms of
-each. Differences carry the 95 % interval of a paired bootstrap, over labels on the benchmark and over organisms on
-growth. In `growth`, FBA and the growth score know no label; the default call was fitted on these organisms, so what it
-says of organisms that it has not seen is its leave-one-organism-out mean (`scripts/fit_growth_calls.py`).
+the folder with `phenotypes/` and `genomes/`), `throughput` (ledgers of both, and of eight more genomes). Variants run
+the product's own stages in project folders under --work, which are taken up again; stages that a variant shares with
+the default are copied from it. The peer is `carveme`: CarveMe 1.6.6's carving and gap-fill with SCIP on the same hits,
+from the same run. --quick: two organisms of each. Differences carry the 95 % interval of a paired bootstrap, over
+labels on the benchmark and over organisms on growth. In `growth`, FBA and the growth score know no label; the default
+call was fitted on these organisms, so what it says of organisms that it has not seen is its leave-one-organism-out mean
+(`scripts/fit_growth_calls.py`).
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ ENZYMES = "enzyme_constrained"
 THRESHOLD = 0.01
 CARVEME_THRESHOLD = 0.1
 """Growth from which CarveMe's paper calls growth on plates."""
+FURTHER = "further"
+MORE_GENOMES = 8
 QUICK = {"M_genitalium_G37", "Ecoli_K12_MG1655", "Koxy", "psRCH2"}
 Record = dict[str, Any]
 
@@ -227,12 +230,20 @@ def difference(variant: str, record: Record, peer_name: str, peer: Record) -> Re
 # -- throughput --------------------------------------------------------------------------------------------------------
 
 
+def run_further(work: Path, data: Path, variant: str, count: int, cores: int) -> None:
+    """Proteomes that nothing is known of, on M9, up to the filled model."""
+    proteomes = sorted((data / "genomes" / "fermentation26").glob("*_protein.faa.gz"))[:count]
+    genomes = [Genome(path.name.split("_ASM")[0], path, "auto", "M9") for path in proteomes]
+    settings = {"simulate": dict(NOTHING)} | VARIANTS[variant]
+    run_project(project_folder(work, variant, FURTHER) / "project", genomes, settings, "gapfill", cores, cache=CACHE)
+
+
 def throughput(work: Path) -> Iterator[Record]:
     """Genomes per core-hour by the ledgers, stage by stage and in all, default beside the peer."""
     seconds: dict[str, dict[str, float]] = {"default": {}, PEER: {}}
     peaks = dict.fromkeys(seconds, 0.0)
     genomes = 0
-    for part in ("benchmark", "growth"):
+    for part in ("benchmark", "growth", FURTHER):
         ledgers = {v: work / part / v / "project" / "results" / "ledger" for v in seconds}
         if not all((folder / "gapfill" / "shard=0000.parquet").exists() for folder in ledgers.values()):
             print(f"throughput: {part} left out, not run by both", file=sys.stderr)
@@ -286,6 +297,9 @@ def bench(parsed: argparse.Namespace, work: Path) -> Iterator[Record]:
         else:
             yield from growth(work, parsed.data, [v for v in VARIANTS if wanted(v)], parsed.quick, parsed.cores)
     if parsed.only in ("", "throughput"):
+        if parsed.data is not None:
+            for variant in filter(wanted, ("default", PEER)):
+                run_further(work, parsed.data, variant, 2 if parsed.quick else MORE_GENOMES, parsed.cores)
         yield from throughput(work)
 
 
@@ -303,7 +317,7 @@ def main() -> None:
     )
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, help="folder that keeps the projects")
-    parser.add_argument("--data", type=Path, help="folder with phenotypes/ (growth labels and proteomes)")
+    parser.add_argument("--data", type=Path, help="folder with phenotypes/ (growth labels, proteomes) and genomes/")
     parser.add_argument("--json", type=Path, help="file for the records")
     parsed = parser.parse_args()
     records = []

@@ -8,7 +8,6 @@ beside the models of all 14 clades, so that a probability is one for a whole pro
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from bench_encoder import closed_form, small
+from whole_proteomes import PROTEOMES, beside
 
 from gemforest.carveme_files import carveme_data
 from gemforest.evidence.dark import LEAST_COSINE, dark_columns
@@ -23,11 +23,7 @@ from gemforest.evidence.homologs import Hits, Reference, candidates
 from gemforest.evidence.neighbours import NEAREST, Index, Neighbours, make_index, nearest, proposals
 from gemforest.sequences import fasta_genes, normalise
 
-PROTEOMES = {"iML1515": "Ecoli_K12_MG1655", "iYO844": "Bsubtilis_168"}
-"""Models whose organism's whole proteome carveme ships, under the same names of genes."""
-
 MANY = 200
-EVALUE = "1e-5"
 
 
 @dataclass(frozen=True)
@@ -117,30 +113,10 @@ def _proposed(
 
 def _beside(reference: Reference, genome: Any, cache: Path) -> np.ndarray:
     """Vectors of the proteome's proteins that the model does not name and that have no hit outside the clade."""
-    name = PROTEOMES[genome.model]
-    genes = fasta_genes(carveme_data(f"benchmark/fasta/{name}.faa").read_bytes())
-    named = {gene.split(".", 1)[1] for gene in genome.genes}
-    proteins = {g.source_id: normalise(g.protein) for g in genes if g.source_id not in named}
-    found = cache / f"beside_{name}.tsv"
-    if not found.exists():
-        query = cache / f"beside_{name}.faa"
-        query.write_text("".join(f">{key}\n{residues.decode()}\n" for key, residues in proteins.items()))
-        command = [
-            "diamond",
-            "blastp",
-            "--db",
-            str(carveme_data("generated/bigg_proteins.dmnd")),
-            "--query",
-            str(query),
-        ]
-        command += ["--out", str(found), "--more-sensitive", "-k", "150", "-e", EVALUE, "--quiet"]
-        subprocess.run([*command, "--outfmt", "6", "qseqid", "sseqid"], check=True)
+    proteins, hits = beside(genome.model, genome.genes, cache)
     clade_of = {model: int(clade) for model, clade in zip(reference.models, reference.clade, strict=True)}
-    hit = set()
-    for line in found.read_text().splitlines():
-        query_id, target = line.split("\t")
-        if clade_of.get(target.split(".", 1)[0]) != genome.clade:
-            hit.add(query_id)
+    rows = zip(hits["query"].to_pylist(), hits["target"].to_pylist(), strict=True)
+    hit = {query for query, target in rows if clade_of.get(target.split(".", 1)[0]) != genome.clade}
     return closed_form([residues for key, residues in proteins.items() if key not in hit], small(False, cache))
 
 

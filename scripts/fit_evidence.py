@@ -29,11 +29,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, str(Path(__file__).parent))
 import encoder_neighbours as encoding
+from whole_proteomes import COLUMNS, PROTEOMES, beside, bigg_hits
 
 from gemforest.carveme_files import carveme_data
 from gemforest.evidence.calibration import Calibration, Term, probability
@@ -52,7 +52,7 @@ from gemforest.evidence.ec import current_ecs
 from gemforest.evidence.ecreactions import reaction_ecs
 from gemforest.evidence.homologs import FEATURES, PRIORS, Hits, Reference, bigg_reference, candidates, self_bits
 from gemforest.evidence.neighbours import NeighbourSupport, neighbour_support
-from gemforest.evidence.reactions import REACTION_FEATURES, reaction_features
+from gemforest.evidence.reactions import GENE_FEATURES, REACTION_FEATURES, gene_features, reaction_features
 from gemforest.evidence.subunits import Presence, bigg_partners, subunit_presence
 from gemforest.reviewed import SEQUENCES, ec_resource, enzyme_ecs
 
@@ -75,24 +75,8 @@ OFFSETS = {
 }
 TERMS: tuple[tuple[str, float | None], ...] = tuple((name, OFFSETS.get(name)) for name in FEATURES)
 REACTION_TERMS: tuple[tuple[str, float | None], ...] = tuple((name, None) for name in REACTION_FEATURES)
+GENE_TERMS: tuple[tuple[str, float | None], ...] = tuple((name, None) for name in GENE_FEATURES)
 BINS = ((0.3, 0.5), (0.5, 0.7), (0.7, 1.01))
-# DIAMOND's name of each column, and ours.
-COLUMNS = {
-    "qseqid": "query",
-    "sseqid": "target",
-    "pident": "identity",
-    "length": "length",
-    "mismatch": "mismatch",
-    "gapopen": "gaps",
-    "qstart": "qstart",
-    "qend": "qend",
-    "sstart": "sstart",
-    "send": "send",
-    "evalue": "evalue",
-    "bitscore": "bits",
-    "qlen": "qlen",
-    "slen": "slen",
-}
 
 
 @dataclass(frozen=True)
@@ -119,18 +103,9 @@ class Examples:
 
 
 def pooled_hits(cache: Path) -> pa.Table:
-    """All against all in CarveMe's database, at most 150 hits a protein, e-value 1e-5 at most."""
-    found = cache / "pooled.tsv"
-    if not found.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        command = ["diamond", "blastp", "--db", str(carveme_data("generated/bigg_proteins.dmnd"))]
-        command += ["--query", str(prokaryotic_fasta(cache)), "--out", str(found), "--more-sensitive", "-k", "150"]
-        subprocess.run([*command, "-e", "1e-5", "--quiet", "--outfmt", "6", *COLUMNS], check=True)
-    return pacsv.read_csv(
-        found,
-        read_options=pacsv.ReadOptions(column_names=list(COLUMNS.values())),
-        parse_options=pacsv.ParseOptions(delimiter="\t", quote_char=False),
-    )
+    """All against all in CarveMe's database."""
+    cache.mkdir(parents=True, exist_ok=True)
+    return bigg_hits(prokaryotic_fasta(cache), cache / "pooled.tsv")
 
 
 def prokaryotic_fasta(cache: Path) -> Path:
@@ -163,34 +138,44 @@ def prokaryotes(reference: Reference) -> list[int]:
 def genomes(reference: Reference, cache: Path) -> list[Genome]:
     """The prokaryotic models as genomes."""
     sequences, table = database_sequences(), pooled_hits(cache)
-    query = np.array(table["query"].to_pylist(), dtype=str)
-    target = np.array(table["target"].to_pylist(), dtype=str)
-    place = np.minimum(np.searchsorted(reference.genes, target), len(reference.genes) - 1)
-    known = reference.genes[place] == target
-    owner = np.array([name.split(".", 1)[0] for name in query.tolist()])
-    column = {name: table[name].to_numpy().astype(float) for name in list(COLUMNS.values())[2:]}
+    owner = np.array([name.split(".", 1)[0] for name in table["query"].to_pylist()])
     found = []
     for i in prokaryotes(reference):
         members = [g for g in np.flatnonzero(reference.model == i).tolist() if reference.genes[g] in sequences]
-        genes = [str(reference.genes[g]) for g in members]
-        number = {name: n for n, name in enumerate(genes)}
-        rows = np.flatnonzero((owner == reference.models[i]) & known)
-        rows = rows[[name in number for name in query[rows].tolist()]]
+        genes = tuple(str(reference.genes[g]) for g in members)
         truth = [
             n * len(reference.reactions) + reference.reaction[reference.start[g] : reference.start[g + 1]]
             for n, g in enumerate(members)
         ]
-        hits = Hits(
-            query=np.array([number[name] for name in query[rows].tolist()]),
-            target=place[rows],
-            bits=column["bits"][rows],
-            identity=column["identity"][rows] / 100,
-            query_coverage=(column["qend"] - column["qstart"] + 1)[rows] / column["qlen"][rows],
-            target_coverage=(column["send"] - column["sstart"] + 1)[rows] / column["slen"][rows],
-            self_bits=self_bits([sequences[name] for name in genes]),
-        )
-        found.append(Genome(reference.models[i], int(reference.clade[i]), tuple(genes), np.concatenate(truth), hits))
+        hits = hits_of(reference, table.filter(owner == reference.models[i]), genes, [sequences[g] for g in genes])
+        found.append(Genome(reference.models[i], int(reference.clade[i]), genes, np.concatenate(truth), hits))
     return found
+
+
+def genome_beside(reference: Reference, genome: Genome, cache: Path) -> Genome:
+    """What the whole proteome has beside the model: genes of which none does a reaction, as far as BiGG knows."""
+    proteins, table = beside(genome.model, genome.genes, cache)
+    hits = hits_of(reference, table, tuple(proteins), [residues.decode() for residues in proteins.values()])
+    return Genome(genome.model, genome.clade, tuple(proteins), np.zeros(0, dtype=np.int64), hits)
+
+
+def hits_of(reference: Reference, table: pa.Table, genes: Sequence[str], sequences: Sequence[str]) -> Hits:
+    """Rows of DIAMOND's table about some genes, where the target is in the reference."""
+    target = np.array(table["target"].to_pylist(), dtype=str)
+    place = np.minimum(np.searchsorted(reference.genes, target), len(reference.genes) - 1)
+    number = {name: n for n, name in enumerate(genes)}
+    query = np.array([number.get(name, -1) for name in table["query"].to_pylist()], dtype=np.int64)
+    rows = np.flatnonzero((reference.genes[place] == target) & (query >= 0))
+    column = {name: table[name].to_numpy().astype(float)[rows] for name in list(COLUMNS.values())[2:]}
+    return Hits(
+        query=query[rows],
+        target=place[rows],
+        bits=column["bits"],
+        identity=column["identity"] / 100,
+        query_coverage=(column["qend"] - column["qstart"] + 1) / column["qlen"],
+        target_coverage=(column["send"] - column["sstart"] + 1) / column["slen"],
+        self_bits=self_bits(sequences),
+    )
 
 
 def examples(reference: Reference, genome: Genome, regime: str, also_hidden: int = -1) -> Examples:
@@ -452,6 +437,52 @@ def judge_reactions(what: str, made: list, version: str) -> tuple[list[dict], Ca
         },
     ]
     return records, fitted[None]
+
+
+def gene_level(
+    reference: Reference, held: Sequence[tuple[Genome, Calibration]], kept: list, cache: Path, version: str
+) -> tuple[list[dict], Calibration]:
+    """Fit and judge «none of these»: whether any reaction that is proposed for a gene is right.
+
+    Two whole proteomes tell of genes beside the models; each stands for those of half the clades.
+    """
+    made = [(genome, True, *genes_judged(found, p)) for genome, found, p in kept]
+    for genome, calibration in held:
+        if genome.model in PROTEOMES:
+            found = examples(reference, genome_beside(reference, genome, cache), "all")
+            made.append((genome, False, *genes_judged(found, predicted(calibration, found.columns, FEATURES))))
+    sizes = clade_sizes([genome for genome, *_ in kept])
+    fitted = {}
+    for clade in [*sorted(sizes), None]:
+        rest = [row for row in made if row[0].clade != clade]
+        share = len({g.clade for g, *_ in rest}) / sum(not named for _, named, *_ in rest)
+        fitted[clade] = fit(
+            np.concatenate([f for _, _, f, _ in rest]),
+            np.concatenate([y for *_, y in rest]),
+            np.concatenate([np.full(len(y), 1 / sizes[g.clade] if named else share) for g, named, _, y in rest]),
+            GENE_FEATURES,
+            GENE_TERMS,
+            version,
+            1.0,
+        )
+    whole = [(predicted(fitted[g.clade], f, GENE_FEATURES), y) for g, _, f, y in made if g.model in PROTEOMES]
+    p, label = (np.concatenate([row[i] for row in whole]) for i in (0, 1))
+    what = "genes, any of the proposed reactions, whole proteomes of E. coli and B. subtilis"
+    return [
+        {"what": f"{what}, Brier score", "value": round(float(np.mean((p - label) ** 2)), 4)},
+        {
+            "what": f"{what}, ECE",
+            "value": round(ece(p, label), 4),
+            "n": len(p),
+            "reliability": reliability(p, label),
+        },
+    ], fitted[None]
+
+
+def genes_judged(found: Examples, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the genes that have candidates, and whether any candidate is right."""
+    genes, features = gene_features(found.query, np.log(p / (1 - p)))
+    return features, np.isin(genes, found.query[found.label])
 
 
 def prior_of(found: Examples) -> np.ndarray:
@@ -808,6 +839,8 @@ def main() -> None:
     records, kept = judge(reference, pool, held)
     more, reactions = reaction_level(reference, kept, given.version)
     records += more
+    more, genes = gene_level(reference, held, kept, given.cache, given.version)
+    records += more
     sizes = clade_sizes(pool)
     made = [(examples(reference, g, r), sizes[g.clade]) for g, r in regimes_of(pool, sizes)]
     columns, label, weight = stacked([e for e, _ in made], [s for _, s in made])
@@ -835,7 +868,8 @@ def main() -> None:
         tables = [r for r in records if "reliability" in r and "sources" in r["what"]]
         content = {"version": given.version, "sources": together, "reliability_on_held_out_clades": tables}
         (given.out / "combined.json").write_text(json.dumps(content, indent=1) + "\n")
-    for name, fitted, what in (("homologs", calibration, "gene to"), ("reactions", reactions, "reactions")):
+    shipped = (("homologs", calibration, "gene to"), ("reactions", reactions, "reactions"), ("genes", genes, "genes"))
+    for name, fitted, what in shipped:
         own = [r for r in records if "reliability" in r and "sources" not in r["what"] and r not in of_dark]
         tables = [r for r in own if r["what"].startswith(what)]
         if given.out:

@@ -21,6 +21,7 @@ from gemforest.sequences import fasta_genes, tabulate
 from gemforest.stage import Context
 from gemforest.store import Store
 from gemforest.tables import TABLES
+from gemforest.universe import shared_enzymes
 
 
 def test_equal_to_carveme_on_a_genome_up_to_tied_hits() -> None:
@@ -100,7 +101,22 @@ def test_carvemes_scores_stay_what_they_are(tables: dict[str, pa.Table], evidenc
         for reaction, row in found.items()
         if row["score"] is not None
     }
+    # Beside them: reactions of no universe, for the sake of those that the same enzymes do.
+    beside = {reaction: kept.pop(reaction) for reaction in sorted(kept.keys() - {one.reaction for one in expected})}
+    assert set(beside) <= {source for row in shared_enzymes() for source in row.sources}
     assert kept == {one.reaction: (one.score, one.normalized_score, one.gpr) for one in expected}
+
+
+def test_every_gene_has_one_probability_of_doing_none_of_what_is_proposed(tables: dict[str, pa.Table]) -> None:
+    none: dict[str, set[float]] = {}
+    best: dict[str, float] = {}
+    for row in made(tables)["gene_reactions"].to_pylist():
+        none.setdefault(row["gene_id"], set()).add(row["none_of_these"])
+        best[row["gene_id"]] = max(best.get(row["gene_id"], 0.0), row["probability"])
+    assert {len(values) for values in none.values()} == {1}
+    sure = [min(none[gene]) for gene, p in best.items() if p > 0.9]
+    unsure = [min(none[gene]) for gene, p in best.items() if p < 0.1]
+    assert max(sure) < 0.5 < np.median(unsure)
 
 
 def test_scores_made_of_probabilities_fill_or_replace_carvemes(tables: dict[str, pa.Table]) -> None:

@@ -21,9 +21,9 @@ def project(context):
         context,
         "gene_reactions",
         {"gene_id": "b3916", "reaction": "PFK_2", "probability": 0.1, "decision": "rejected: below threshold",
-         "conflict": "single_source", "evidence": [HIT]},
+         "none_of_these": 0.08, "conflict": "single_source", "evidence": [HIT]},
         {"gene_id": "b3916", "reaction": "PFK", "probability": 0.9, "decision": "accepted",
-         "conflict": "single_source", "evidence": [HIT]},
+         "none_of_these": 0.08, "conflict": "single_source", "evidence": [HIT]},
     )  # fmt: skip
     return context
 
@@ -31,7 +31,7 @@ def project(context):
 def test_the_case_of_a_gene_lists_its_calls_best_first_with_evidence_and_whether_the_model_holds_them(project) -> None:
     told = explain_any(project, "ecoli", "b3916").splitlines()
     assert "6-phosphofructokinase" in told[0] and "2.7.1.11" in told[0]
-    assert "1 of 2 calls accepted" in told[1]
+    assert "1 of 2 calls accepted" in told[1] and "none of these 0.08" in told[1]
     calls = [line.split()[0] for line in told if "probability" in line]
     assert calls == ["PFK", "PFK_2"]
     assert "in the model" in told[2] and "99 % identity" in told[3] and "iML1515.b3916" in told[3]

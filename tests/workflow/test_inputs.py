@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 from Bio.SeqFeature import SeqFeature, SimpleLocation
 from Bio.SeqRecord import SeqRecord
-from projects import make_project
+from projects import REPOSITORY, make_project
 
 from gemforest.ledger import read_ledger
 from gemforest.stage import Context
 from gemforest.stages import STAGE_NAMES
 
 PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
+DATA = Path(os.environ.get("GEMFOREST_SHARED_DATA", REPOSITORY.parent / "shared" / "data")) / "genomes"
 QUICK = {"simulate": {"fva": "off", "knockouts": [], "screens": []}}
 pytestmark = pytest.mark.slow
 
@@ -45,90 +48,99 @@ def genbank() -> bytes:
     return text.getvalue().encode()
 
 
-def run(context: Context) -> dict[str, dict[str, tuple[str, str]]]:
-    """Outcomes by stage and genome after one run of the workflow."""
+@dataclass(frozen=True)
+class Run:
+    """One run of the workflow over everything that is there, and by stage and genome what became of it."""
+
+    context: Context
+    outcomes: dict[str, dict[str, tuple[str, str]]]
+
+    def troubles(self, *names: str) -> dict[tuple[str, str], tuple[str, str]]:
+        """By stage and genome, what became of those of the genomes that did not come through."""
+        met = {(stage, name): found[name] for stage, found in self.outcomes.items() for name in names}
+        return {where: outcome for where, outcome in met.items() if outcome != ("ok", "")}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All genomes in one sheet: the shipped proteome in three forms and, where the data are, four real genomes."""
+    contents = {"numbered": lzma.compress(fasta(lambda n, record: str(n + 1)).lower()), "annotated": genbank()}
+    rows = {name: (f"{name}.dat", "bacteria", "complete") for name in contents}
+    rows["sample"] = ("carveme:M_genitalium_G37", "bacteria", "complete")
+    if DATA.is_dir():
+        strain = sorted((DATA / "chlamydia_strains").glob("*.gbff.gz"))[0]
+        rows |= {
+            "mycoplasma": (str(DATA / "carveme_six_nucleotide" / "mgen.fna.gz"), "auto", "complete"),
+            "chlamydia": (str(strain), "auto", "complete"),
+            "syn": (str(DATA / "fitness_browser" / "SynE_genome.fna.gz"), "auto", "PHOTO"),
+            "smithii": (str(DATA / "fermentation26" / "GCF_000016525.1_ASM1652v1_protein.faa.gz"), "auto", "H2CO2"),
+        }
+    sheet = "genome_id\tsource\tuniverse\tmedium\n" + "".join(
+        "\t".join((name, *row)) + "\n" for name, row in rows.items()
+    )
+    context = make_project(tmp_path_factory.mktemp("inputs") / "project", sheet, **QUICK)
+    for name, content in contents.items():
+        (context.project / "config" / f"{name}.dat").write_bytes(content)
     command = [sys.executable, "-m", "gemforest.cli", "run", "--cores", "2"]
     ended = subprocess.run(command, cwd=context.project, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return {
-        stage: {
-            row.genome_id: (row.outcome, row.reason) for row in read_ledger(context.store.ledger_path(stage, "0000"))
-        }
-        for stage in STAGE_NAMES
-    }
+    ledgers = {stage: read_ledger(context.store.ledger_path(stage, "0000")) for stage in STAGE_NAMES}
+    outcomes = {s: {row.genome_id: (row.outcome, row.reason) for row in found} for s, found in ledgers.items()}
+    assert all(set(found) == set(rows) for found in outcomes.values())
+    return Run(context, outcomes)
 
 
 def model(context: Context, genome_id: str) -> cobra.Model:
     return cobra.io.read_sbml_model(str(context.store.model_path("models", "0000", genome_id)))
 
 
-def test_protein_and_genbank_files_of_the_same_proteins_give_the_same_model(tmp_path: Path) -> None:
-    contents = {
-        "numbered": lzma.compress(fasta(lambda n, record: str(n + 1)).lower()),
-        "annotated": genbank(),
-    }
-    rows = [f"{name}\t{name}.dat\tbacteria\tcomplete\n" for name in contents]
-    sheet = "genome_id\tsource\tuniverse\tmedium\nsample\tcarveme:M_genitalium_G37\tbacteria\tcomplete\n"
-    context = make_project(tmp_path / "project", sheet + "".join(rows), **QUICK)
-    for name, content in contents.items():
-        (context.project / "config" / f"{name}.dat").write_bytes(content)
-    for stage, found in run(context).items():
-        assert set(found) == {"sample", *contents}, stage
-        assert set(found.values()) == {("ok", "")}, stage
-    expected = model(context, "sample")
-    for name in contents:
-        found = model(context, name)
+def test_protein_and_genbank_files_of_the_same_proteins_give_the_same_model(ran: Run) -> None:
+    names = ("sample", "numbered", "annotated")
+    assert not ran.troubles(*names)
+    expected = model(ran.context, "sample")
+    for name in names[1:]:
+        found = model(ran.context, name)
         assert {reaction.id for reaction in found.reactions} == {reaction.id for reaction in expected.reactions}
         assert found.slim_optimize() == pytest.approx(expected.slim_optimize(), abs=1e-6)
     # Ids that are numbers alone came through every tool, and still name genes.
-    assert len(model(context, "numbered").genes) == len(expected.genes)
+    assert len(model(ran.context, "numbered").genes) == len(expected.genes)
 
 
 @pytest.mark.needs_shared_data
-def test_nucleotide_and_genbank_files_of_real_genomes_come_to_models(tmp_path: Path, shared_data: Path) -> None:
-    genomes = shared_data / "genomes"
-    strain = sorted((genomes / "chlamydia_strains").glob("*.gbff.gz"))[0]
-    sheet = (
-        "genome_id\tsource\tmedium\n"
-        f"mycoplasma\t{genomes / 'carveme_six_nucleotide' / 'mgen.fna.gz'}\tcomplete\n"
-        f"chlamydia\t{strain}\tcomplete\n"
-    )
-    context = make_project(tmp_path / "project", sheet, **QUICK)
-    for stage, found in run(context).items():
-        assert found == {"mycoplasma": ("ok", ""), "chlamydia": ("ok", "")}, stage
-    gene_sets = {name: context.store.read("gene_sets", "0000", name).to_pylist()[0] for name in found}
+@pytest.mark.usefixtures("shared_data")
+def test_nucleotide_and_genbank_files_of_real_genomes_come_to_models(ran: Run) -> None:
+    names = ("mycoplasma", "chlamydia")
+    assert not ran.troubles(*names)
+    gene_sets = {name: ran.context.store.read("gene_sets", "0000", name).to_pylist()[0] for name in names}
     assert (gene_sets["mycoplasma"]["content"], gene_sets["mycoplasma"]["genetic_code"]) == ("nucleotide_fasta", "4")
     assert gene_sets["chlamydia"]["content"] == "genbank"
-    for name in found:
-        assert model(context, name).slim_optimize() > 0.01
+    for name in names:
+        assert model(ran.context, name).slim_optimize() > 0.01
 
 
 @pytest.mark.needs_shared_data
-def test_a_cyanobacterium_lives_on_light_and_carbon_dioxide(tmp_path: Path, shared_data: Path) -> None:
-    genome = shared_data / "genomes" / "fitness_browser" / "SynE_genome.fna.gz"
-    context = make_project(tmp_path / "project", f"genome_id\tsource\tmedium\nsyn\t{genome}\tPHOTO\n", **QUICK)
-    for stage, found in run(context).items():
-        assert found == {"syn": ("ok", "")}, stage
-    assert context.store.read("lineages", "0000", "syn")["universe"].to_pylist() == ["cyanobacteria"]
-    cyanobacterium = model(context, "syn")
+@pytest.mark.usefixtures("shared_data")
+def test_a_cyanobacterium_lives_on_light_and_carbon_dioxide(ran: Run) -> None:
+    assert not ran.troubles("syn")
+    store = ran.context.store
+    assert store.read("lineages", "0000", "syn")["universe"].to_pylist() == ["cyanobacteria"]
+    cyanobacterium = model(ran.context, "syn")
     assert cyanobacterium.slim_optimize() > 0.05
     for needed in ("EX_photon_e", "EX_co2_e"):
         with cyanobacterium:
             cyanobacterium.reactions.get_by_id(needed).lower_bound = 0.0
             assert cyanobacterium.slim_optimize(0.0) < 1e-6, needed
-    measures = {row["measure"]: row["value"] for row in context.store.read("quality", "0000", "syn").to_pylist()}
+    measures = {row["measure"]: row["value"] for row in store.read("quality", "0000", "syn").to_pylist()}
     assert measures["energy_generating_cycles"] == 0
 
 
 @pytest.mark.needs_shared_data
-def test_a_methanogen_makes_methane_of_hydrogen_and_carbon_dioxide(tmp_path: Path, shared_data: Path) -> None:
-    genome = shared_data / "genomes" / "fermentation26" / "GCF_000016525.1_ASM1652v1_protein.faa.gz"
-    context = make_project(tmp_path / "project", f"genome_id\tsource\tmedium\nsmithii\t{genome}\tH2CO2\n", **QUICK)
-    for stage, found in run(context).items():
-        # Methane takes much protein: 125 mg/gDW at kcats of other lineages may not do, and kinetics says so.
-        assert found == {"smithii": ("ok", "")} or stage == "kinetics", stage
-    assert context.store.read("lineages", "0000", "smithii")["universe"].to_pylist() == ["archaea"]
-    methanogen = model(context, "smithii")
+@pytest.mark.usefixtures("shared_data")
+def test_a_methanogen_makes_methane_of_hydrogen_and_carbon_dioxide(ran: Run) -> None:
+    # Methane takes much protein: 125 mg/gDW at kcats of other lineages may not do, and kinetics says so.
+    assert ran.troubles("smithii").keys() <= {("kinetics", "smithii")}
+    assert ran.context.store.read("lineages", "0000", "smithii")["universe"].to_pylist() == ["archaea"]
+    methanogen = model(ran.context, "smithii")
     state = methanogen.optimize()
     assert state.objective_value > 0.01
     # CO2 + 4 H2 -> CH4 + 2 H2O; some hydrogen and carbon becomes biomass

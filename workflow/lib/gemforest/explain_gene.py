@@ -81,9 +81,13 @@ def _verdict(rows: Sequence[dict[str, Any]]) -> str:
     accepted = [row["reaction"] for row in rows if row["decision"] == "accepted"]
     if not accepted:
         best = rows[0]
-        return f"no call accepted; nearest {best['reaction']} with probability {best['probability']:.2f}"
+        return f"no call accepted; nearest {best['reaction']} with probability {best['probability']:.2f}; {_none(best)}"
     conflicts = sorted({row["conflict"] for row in rows if row["decision"] == "accepted"})
-    return f"{len(accepted)} of {len(rows)} calls accepted ({', '.join(conflicts)})"
+    return f"{len(accepted)} of {len(rows)} calls accepted ({', '.join(conflicts)}); {_none(rows[0])}"
+
+
+def _none(row: dict[str, Any]) -> str:
+    return f"none of these {row['none_of_these']:.2f}"
 
 
 def _call(row: dict[str, Any], kept: frozenset[str] | None) -> list[str]:

@@ -250,6 +250,7 @@ _DECLARED = [
                 column("ec", TEXTS, "EC numbers that lead from the gene to the reaction"),
                 column("probability", pa.float64(), "calibrated probability of the call"),
                 column("log_odds", pa.float64(), "log-odds of the call"),
+                column("none_of_these", pa.float64(), "probability that the gene does none of its proposed reactions"),
                 column("decision", pa.string(), "accepted | rejected, with the reason"),
                 column("conflict", pa.string(), "agree | same_ec3 | multifunctional | contradiction | single_source"),
                 column("independent_groups", pa.int16(), "groups of independent sources that support the call"),

@@ -37,7 +37,7 @@ from gemforest.evidence.homologs import FEATURES, PRIORS, Candidates, Hits, Refe
 from gemforest.evidence.homologs import self_bits as bits_with_itself
 from gemforest.evidence.neighbours import VERSION as NEIGHBOURS_VERSION
 from gemforest.evidence.neighbours import NeighbourSupport, neighbour_support
-from gemforest.evidence.reactions import REACTION_FEATURES, reaction_features
+from gemforest.evidence.reactions import GENE_FEATURES, REACTION_FEATURES, gene_features, reaction_features
 from gemforest.evidence.subunits import VERSION as PRESENCE_VERSION
 from gemforest.evidence.subunits import Presence, bigg_partners, subunit_presence
 
@@ -247,6 +247,16 @@ def reaction_probabilities(
         for name, value in zip(names, p.tolist(), strict=True)
         if name in always or (value >= floor and name in universe)
     }
+
+
+def none_of_these(calls: Calls) -> np.ndarray:
+    """Of each gene: probability that it does none of the reactions proposed for it; nan where none is proposed."""
+    none = np.full(len(calls.genes), np.nan)
+    if len(calls.pairs.query):
+        genes, features = gene_features(calls.pairs.query, calls.log_odds)
+        columns = {name: features[:, i] for i, name in enumerate(GENE_FEATURES)}
+        none[genes] = probability(-load_calibration("genes").log_odds(columns))
+    return none
 
 
 def _hits(proteins: pa.Table, homologs: pa.Table, genes: pa.Array, reference: Reference) -> Hits:

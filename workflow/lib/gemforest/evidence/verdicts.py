@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gemforest.evidence.calibration import probability
-from gemforest.evidence.calls import NOTHING_TO_COMPARE, Calls, Opinion
+from gemforest.evidence.calls import NOTHING_TO_COMPARE, Calls, Opinion, none_of_these
 from gemforest.evidence.combine import LEVELS
 from gemforest.tables import EVIDENCE_ITEM, TABLES
 
@@ -44,6 +44,7 @@ def gene_reactions_table(genome_id: str, calls: Calls, floor: float) -> pa.Table
         "ec": pa.array([list(calls.ecs[r]) for r in pairs.reaction[kept].tolist()], pa.list_(pa.string())),
         "probability": pa.array(p[kept]),
         "log_odds": pa.array(calls.log_odds[kept]),
+        "none_of_these": pa.array(none_of_these(calls)[pairs.query[kept]]),
         "decision": pa.array(_decisions(calls, kept, accepted, conflicts), pa.string()),
         "conflict": pa.array(conflicts, pa.string()),
         "independent_groups": pa.array([_groups(calls.opinions, said[row]) for row in kept.tolist()], pa.int16()),
