@@ -8,6 +8,8 @@ its own. All models get the same gap-fill, CarveMe's, for the benchmark's media 
 0.1 1/h on a compound) and essentiality (less than 10 % of growth without the gene) are those of CarveMe 1.6; genes that
 a model does not hold count as not essential wherever two models are compared. --hits takes NAME.tsv or NAME.faa.tsv of
 an earlier DIAMOND; without it DIAMOND runs. --quick: M. genitalium and E. coli. With --work, carvings there are kept.
+--paralogs FOLDER: nothing of that, but the models of a finished project of the six, with rules as they are and with all
+paralogs: how many, and what becomes of essentiality.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -28,12 +31,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 
 from gemforest.biomass import is_biomass_pool
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
 from gemforest.draft import STAGE, carving_options, fits_lineage, make_draft
 from gemforest.draft.carving import score_sum
+from gemforest.draft.rules import accepted_calls, with_paralogs
 from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.evaluation.carveme_benchmark import (
     ORGANISMS,
@@ -47,11 +52,13 @@ from gemforest.evaluation.carveme_benchmark import (
     growth_rate,
     on_medium,
 )
-from gemforest.evidence.scores import ReactionScore, load_rules, score_reactions
+from gemforest.evidence import rules_of, scored_beside
+from gemforest.evidence.scores import ReactionScore, score_reactions
 from gemforest.fluxes import medium_bounds
 from gemforest.gapfill import fill
+from gemforest.gprs import genes_of, parse_gpr
 from gemforest.homology import database, diamond
-from gemforest.models import Network
+from gemforest.models import Network, read_sbml
 from gemforest.universe import load_universe, subnetwork, universe_sbml
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -83,12 +90,13 @@ def hits_of(organism: Organism, folder: Path | None, work: Path) -> Path:
 
 
 def scores_of(organism: Organism, hits: Path) -> list[ReactionScore]:
-    """Reaction scores, the same for all engines."""
+    """Reaction scores, the same for all engines; those outside the universe are for `shared_enzymes`."""
     read = pacsv.ReadOptions(autogenerate_column_names=True)
     table = pacsv.read_csv(hits, read, pacsv.ParseOptions(delimiter="\t", quote_char=False))
-    rules = load_rules(load_universe(organism.universe, CACHE).network.reactions)
     genes, targets = np.array(table["f0"].to_pylist(), dtype=object), np.array(table["f1"].to_pylist(), dtype=str)
-    return score_reactions(rules, genes, targets, table["f11"].to_numpy().astype(float))
+    columns = genes, targets, table["f11"].to_numpy().astype(float)
+    scored = score_reactions(rules_of(organism.universe, CACHE), *columns)
+    return scored + scored_beside(organism.universe, scored, columns, CACHE)
 
 
 def evidence_for(engine: str, scored: list[ReactionScore]) -> tuple[dict[str, float], dict[str, str]]:
@@ -139,8 +147,8 @@ def carved(organism: Organism, engine: str, hits: Path, work: Path) -> Record:
     if not out.exists():
         command = [sys.executable, __file__, "--carve", organism.proteome, engine, str(hits), str(out)]
         subprocess.run(command, check=True)
-    found: Record = json.loads(out.read_text())
-    return found
+        return dict(json.loads(out.read_text()))
+    return json.loads(out.read_text()) | {"carved": "in an earlier run, kept in the folder of --work"}
 
 
 # -- biology -----------------------------------------------------------------------------------------------------------
@@ -199,9 +207,40 @@ def bench(organisms: list[Organism], hits_folder: Path | None, work: Path) -> It
     yield from judged(labels)
 
 
-def judged(labels: Mapping[tuple[str, str], Mapping[str, Labels]]) -> Iterator[Record]:
+def paralogs(organisms: list[Organism], results: Path) -> Iterator[Record]:
+    """How many paralogs the evidence accepts beyond the rules of the models, and essentiality with them."""
+    labels: dict[tuple[str, str], dict[str, Labels]] = {}
+    for organism in organisms:
+        name = organism.proteome
+        network = read_sbml(next((results / "models").glob(f"shard=*/{name}.xml.gz")))
+        table = pq.ParquetFile(next((results / "gene_reactions").glob(f"shard=*/{name}.parquet")))
+        calls = accepted_calls(table.read(["gene_id", "reaction", "decision", "evidence"]).to_pylist())
+        pairs = zip(network.reactions, network.gprs, strict=True)
+        rules = tuple(with_paralogs(rule, calls.get(reaction, {})) if rule else rule for reaction, rule in pairs)
+        before, after = ([genes_of(parse_gpr(rule)) for rule in side] for side in (network.gprs, rules))
+        yield {
+            "what": f"paralogs, {name}",
+            "value": sum(len(b - a) for a, b in zip(before, after, strict=True)),
+            "unit": "genes in rules",
+            "rules_with_more": sum(b > a for a, b in zip(before, after, strict=True)),
+            "rules": sum(bool(a) for a in before),
+            "genes": len(set().union(*before)),
+            "genes_with_paralogs": len(set().union(*after)),
+        }
+        if organism.has_essentiality:
+            for way, gprs in (("with_paralogs", rules), ("as_carveme", network.gprs)):
+                found = essentiality(organism, replace(network, gprs=gprs))
+                labels.setdefault(("essentiality", way), {})[organism.short] = found
+    yield from judged(labels, (("with_paralogs", "as_carveme"),))
+
+
+PAIRS = (("highs", "carveme"), ("highs_universe", "carveme"), ("highs", "highs_universe"))
+
+
+def judged(
+    labels: Mapping[tuple[str, str], Mapping[str, Labels]], pairs: tuple[tuple[str, str], ...] = PAIRS
+) -> Iterator[Record]:
     """Each organism and all pooled, our engines against CarveMe, and one biomass against the other."""
-    pairs = (("highs", "carveme"), ("highs_universe", "carveme"), ("highs", "highs_universe"))
     for task in ("Biolog", "essentiality"):
         for ours, peer in pairs:
             pooled: tuple[Labels, Labels] = ({}, {})
@@ -227,6 +266,7 @@ def main() -> None:
     parser.add_argument("--hits", type=Path, help="folder of DIAMOND's hits")
     parser.add_argument("--work", type=Path, help="folder that keeps carvings")
     parser.add_argument("--json", type=Path, help="file for the records")
+    parser.add_argument("--paralogs", type=Path, help="`results` of a finished project of the six")
     parser.add_argument("--carve", nargs=4, metavar=("NAME", "ENGINE", "HITS", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.carve:
@@ -238,7 +278,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = arguments.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        for found in bench(chosen, arguments.hits, work):
+        made = paralogs(chosen, arguments.paralogs) if arguments.paralogs else bench(chosen, arguments.hits, work)
+        for found in made:
             print(json.dumps(found), flush=True)
             records.append(found)
     if arguments.json:

@@ -4,7 +4,8 @@
 
 Proteomes, GenBank files and nucleotides (genes are called); hits by DIAMOND, twenty genomes a call, kept under --work
 with the proteins, so that a second run carves only. --quick: the first three genomes. --sources: on how many of the
-carbon sources of the screen a draft grows, nothing filled, in M9 without glucose.
+carbon sources of the screen a draft grows, nothing filled, in M9 without glucose. --keep: records that the file of
+--json holds already stay and are not made again. Memory is the process's highest while it carves, on Linux.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from gemforest.draft import STAGE, carving_options, fits_lineage, make_draft
 from gemforest.draft.carving import score_sum
 from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.errors import GenomeError, RefusedError
-from gemforest.evidence.scores import load_rules, score_reactions
+from gemforest.evidence import rules_of, scored_beside
+from gemforest.evidence.scores import score_reactions
 from gemforest.fluxes import growth
 from gemforest.genes import read_genes
 from gemforest.homology import database, diamond
@@ -100,6 +102,17 @@ def sources_of(network: Network) -> int:
     return sum(result.answer == "growth" for result in screener.sources("carbon", compounds))
 
 
+def forget_peak() -> None:
+    """Let the kernel's mark of the highest memory start anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> int:
+    """Highest memory since `forget_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024)
+
+
 def draft_of(name: str, work: Path, biomass: str, sources: bool) -> Record:
     """Decide the universe, score, carve, and tell."""
     types = {"gene_id": pa.string(), "target": pa.string(), "bitscore": pa.float64()}
@@ -114,18 +127,21 @@ def draft_of(name: str, work: Path, biomass: str, sources: bool) -> Record:
     row["proteins"] = (work / f"{name}.faa").read_text().count(">")
     try:
         universe = decide(hits, row["proteins"]).universe
-        base = load_universe(universe, CACHE)
         load_universe(open_name(universe), CACHE)
         genes, targets = np.array(hits["gene_id"].to_pylist(), dtype=object), np.array(hits["target"].to_pylist())
-        scored = score_reactions(load_rules(base.network.reactions), genes, targets, hits["bitscore"].to_numpy())
+        columns = genes, targets, hits["bitscore"].to_numpy()
+        scored = score_reactions(rules_of(universe, CACHE), *columns)
+        scored += scored_beside(universe, scored, columns, CACHE)
         scores = {s.reaction: s.normalized_score for s in scored}
         parameters = STAGE.settings(complete({})) | {"draft.biomass": biomass}
         if fits_lineage(parameters):
             gprs = {s.reaction: s.gpr for s in scored}
             scores |= {r: scores[source] for r, source in shared_enzymes(gprs, scores).items()}
+        forget_peak()
         began = time.process_time()
         draft = make_draft(universe, scores, {}, carving_options(parameters, CACHE), parameters, CACHE)
         row["cpu_seconds"] = round(time.process_time() - began, 2)
+        row["peak_mb"] = peak_mb()
     except (GenomeError, RefusedError) as error:
         return row | {"value": None, "outcome": f"{error.reason}: {error.detail}"}
     carving = draft.carving
@@ -156,6 +172,15 @@ def bench(paths: list[Path], work: Path, biomass: str, sources: bool) -> Iterato
             yield draft_of(name, work, biomass, sources)
 
 
+def told(records: list[Record]) -> str:
+    """The table: a line for each genome."""
+    keys = ("universe", "proteins", "cpu_seconds", "peak_mb", "value", "bound", "method", "limit_fired", "outcome")
+    lines = [["genome", *keys]]
+    lines += [[r["what"].removeprefix("draft, "), *(str(r.get(key, "")) for key in keys)] for r in records]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -166,19 +191,25 @@ def main() -> None:
     parser.add_argument("--biomass", choices=("auto", "universe"), default="auto")
     parser.add_argument("--only", default="", help="beginning of a file's name")
     parser.add_argument("--json", type=Path, help="file for the records")
+    parser.add_argument("--keep", action="store_true", help="keep what the file of --json holds, make the rest")
     arguments = parser.parse_args()
     found = [p for given in arguments.genomes for p in (sorted(given.iterdir()) if given.is_dir() else [given])]
     paths = [p for p in found if p.name.startswith(arguments.only) and p.is_file()][: 3 if arguments.quick else None]
     arguments.work.mkdir(parents=True, exist_ok=True)
     machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
     machine |= {package: metadata.version(package) for package in ("highspy", "carveme")}
-    records = []
+    kept = arguments.keep and arguments.json is not None and arguments.json.exists()
+    records = json.loads(arguments.json.read_text())["records"] if kept else []
+    have = {record["what"] for record in records}
+    paths = [path for path in paths if f"draft, {name_of(path)}" not in have]
     for record in bench(paths, arguments.work, arguments.biomass, arguments.sources):
         print(json.dumps(record), flush=True)
         records.append(record)
+        records.sort(key=lambda record: str(record["what"]))
         if arguments.json:
             arguments.json.parent.mkdir(parents=True, exist_ok=True)
             arguments.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
+    print(told(records))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 import json
 import platform
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -79,7 +80,7 @@ def play(seed: int, storage: str, faults: int, only: Sequence[str], notes: Path,
         started = time.monotonic()
         for number, played in bombard(folder, known_hits(folder), seed, left, SHARD_SIZE, storage):
             note = {"seed": seed, "storage": storage, "round": number, "struck": played.struck}
-            note |= {"missed": played.missed, "broken": played.broken}
+            note |= {"missed": played.missed, "broken": played.broken, "commit": commit()}
             note |= {"seconds": round(time.monotonic() - started, 1)}
             started = time.monotonic()
             with notes.open("a", encoding="utf-8") as out:
@@ -111,6 +112,12 @@ def summarise(notes: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
                 | {"genomes": GENOMES, "genomes_lost": sum("lost" in note["broken"] for note in chosen)}
             )
     return records
+
+
+def commit() -> str:
+    """The code that was struck; empty outside a repository."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def machine() -> dict[str, object]:

@@ -11,7 +11,9 @@ whose lower heads look at fixed offsets; resumable. In the core minutes at hand 
 
 What is tested on is not trained on: every CARE query is left out by accession, by sequence and, by DIAMOND, above 90 %
 identity; every protein of CarveMe's database is left out of the EC objective by sequence; no BiGG reaction label is
-read at all. `python scripts/train_encoder.py --data ../shared/data --work FOLDER`
+read at all. `python scripts/train_encoder.py --data ../shared/data --work FOLDER`. The size of the smallest published
+ESM-2, on a GPU (not run yet, none was at hand): `--method gradient --layers 6 --width 320 --heads 20 --crop 512
+--device cuda --name esm2_gemforest_large`.
 """
 
 from __future__ import annotations
@@ -332,7 +334,7 @@ class Crops:
 
     def _masked(self, tokens: Tensor) -> Tensor:
         letters = (tokens >= FIRST_LETTER) & (tokens < FIRST_LETTER + 20)
-        chosen = torch.from_numpy(self.rng.random(tokens.shape) < 0.12) & letters
+        chosen = torch.from_numpy(self.rng.random(tokens.shape) < 0.12).to(tokens.device) & letters
         return torch.where(chosen, torch.tensor(MASK), tokens)
 
 
@@ -479,7 +481,7 @@ def save(path: Path, weights: dict[str, Tensor], design: Design | Solved, note: 
     for name, value in weights.items():
         if not name.startswith("contact_head"):
             prefix = "encoder." if name.startswith("lm_head") else "encoder.sentence_encoder."
-            prefixed[prefix + name] = value.half() if value.ndim > 1 else value
+            prefixed[prefix + name] = (value.half() if value.ndim > 1 else value).cpu()
     cfg = argparse.Namespace(
         encoder_layers=design.layers,
         encoder_embed_dim=design.width,
@@ -686,11 +688,16 @@ def main() -> None:
     parser.add_argument("--masked-weight", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--name", default="esm2_gemforest_small")
+    sizes = Design()
+    for name in ("layers", "width", "heads", "crop"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(sizes, name), help="of --method gradient")
+    parser.add_argument("--device", default="cpu", help="of --method gradient: cpu or cuda")
     args = parser.parse_args()
     if args.method == "solved":
         solve(args, Solved())
     else:
-        Run.start(args, Design()).train()
+        torch.set_default_device(args.device)
+        Run.start(args, Design(args.layers, args.width, args.heads, args.crop)).train()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -10,8 +12,17 @@ from gemforest.config import complete
 from gemforest.stage import Context
 from gemforest.store import Store
 
+if TYPE_CHECKING:
+    import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / "resources" / "cache"
+
+
+def common_folder(factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder that all processes of a test session share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def make_project(folder: Path, sheet: str, **config: object) -> Context:

@@ -8,6 +8,7 @@ those of the undisturbed run, and what was finished must lie there untouched: sa
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import json
@@ -35,7 +36,7 @@ from gemforest.loop import beside, booked_row
 from gemforest.plan import read_shard, read_shards
 from gemforest.sequences import fasta_genes, normalise
 from gemforest.stage import Context, Stage
-from gemforest.stages import all_stages
+from gemforest.stages import STAGE_NAMES, all_stages
 from gemforest.store import file_sha256
 
 STANDINS = Path(__file__).resolve().parent / "standins"
@@ -50,10 +51,16 @@ VOLATILE = ("seconds", "peak_mb")
 # Failures that a fault may leave on a genome's record, and that `gemforest retry` is for.
 ACCIDENTS = (Reason.WORKER_DIED, Reason.KILLED_ITS_JOB, Reason.SEARCH_CRASHED, Reason.UNEXPECTED)
 GENOMES, TOO_SMALL, PROTEINS = 5, "g4", 60
+# Seconds from the first sight of a process to its end at our hand, at most; a search and a worker are soon over.
+LONGEST_WAITS = {"head": 12.0, "snakemake": 12.0, "diamond": 0.4}
 
 
 class Missed(Exception):
     """The run ended before the fault could strike: nothing was tested."""
+
+
+class Impossible(Missed):
+    """The fault cannot be made here."""
 
 
 class Violation(AssertionError):
@@ -445,13 +452,13 @@ def make_directory(_campaign: Campaign, path: Path) -> None:
     path.mkdir()
 
 
-def make_work(campaign: Campaign) -> str:
-    """Take some genomes' results away from a stage on, so that the next run has something to do."""
+def make_work(campaign: Campaign, latest: str = STAGE_NAMES[-1]) -> str:
+    """Take some genomes' results away from a stage on, `latest` at the latest, so that the next run works."""
     rng = campaign.rng
     shard = rng.randrange((GENOMES - 1) // campaign.shard_size + 1)
     members = [n for n in range(GENOMES) if n // campaign.shard_size == shard]
     genomes = rng.sample(members, rng.randint(1, len(members)))
-    first = rng.randrange(len(campaign.stages))
+    first = rng.randrange(STAGE_NAMES.index(latest) + 1)
     for shard, genome_id, stage in campaign.places():
         if int(genome_id[1:]) in genomes and campaign.stages.index(stage) >= first:
             paths = campaign.files_of(shard, genome_id, stage)
@@ -465,20 +472,29 @@ def make_work(campaign: Campaign) -> str:
     return f"(at work from {campaign.stages[first].name} on, genomes {sorted(genomes)})"
 
 
-def at_work(name: str, strike: Callable[[Campaign, subprocess.Popen[str]], str], settle: bool = False) -> Fault:
-    """A fault while a run works; what was finished is looked at when all is quiet again."""
+def at_work(
+    name: str, *strikes: Callable[[Campaign, subprocess.Popen[str]], str], latest: str = STAGE_NAMES[-1]
+) -> Fault:
+    """A fault while a run works; what was finished is looked at when all is quiet again.
+
+    Where a strike comes too late for its run, the next is tried upon another one.
+    """
 
     def whole(campaign: Campaign) -> Struck:
-        work = make_work(campaign)
-        process = campaign.start("run", "--cores", CORES)
-        try:
-            what = strike(campaign, process)
-        finally:
-            with contextlib.suppress(Violation):
-                if process.poll() is None:
-                    campaign.ended(process)
-        campaign.wait_for_snakemake()
-        return Struck(f"{name}: {what} {work}", settle=settle)
+        for number, strike in enumerate(strikes, start=1):
+            work = make_work(campaign, latest)
+            process = campaign.start("run", "--cores", CORES)
+            try:
+                return Struck(f"{name}: {strike(campaign, process)} {work}")
+            except Missed as missed:
+                if number == len(strikes) or isinstance(missed, Impossible):
+                    raise
+            finally:
+                with contextlib.suppress(Violation):
+                    if process.poll() is None:
+                        campaign.ended(process)
+                campaign.wait_for_snakemake()
+        raise Missed("no strike was given")
 
     return whole
 
@@ -494,29 +510,31 @@ def wait_for_kind(campaign: Campaign, process: subprocess.Popen[str], kind: str)
     raise Violation(f"never saw a {kind}: {campaign.picture_of_processes()}")
 
 
-def kill(kind: str) -> Callable[[Campaign, subprocess.Popen[str]], str]:
-    """SIGKILL one process of a kind at a random instant of the run."""
+def kill(kind: str, pass_over: int = 5) -> Callable[[Campaign, subprocess.Popen[str]], str]:
+    """SIGKILL one process of a kind at a random instant of the run.
+
+    Processes of a kind come one after another, one per job: some are passed over, so that any stage may be hit. One
+    that ends before its instant is no target, but the next one is.
+    """
 
     def strike(campaign: Campaign, process: subprocess.Popen[str]) -> str:
-        # Jobs come one after another: pass over some of them, so that any stage may be hit.
-        passed = campaign.rng.randint(0, 5) if kind in ("worker", "job", "shell") else 0
+        passed = campaign.rng.randint(0, pass_over) if kind in ("worker", "job", "shell") else 0
         seen: set[int] = set()
-        chosen = None
-        while len(seen) <= passed:
+        while True:
             fresh = [one for one in wait_for_kind(campaign, process, kind) if one.pid not in seen]
-            if fresh:
-                chosen = fresh[0]
-                seen.add(chosen.pid)
-            elif process.poll() is not None:
-                raise Missed("too late")
-            else:
+            if not fresh:
+                if process.poll() is not None:
+                    raise Missed("too late")
                 time.sleep(0.02)
-        time.sleep(campaign.rng.uniform(0, {"head": 12.0, "snakemake": 12.0}.get(kind, 0.8)))
-        assert chosen
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(chosen.pid, signal.SIGKILL)
-            return f"{kind} {chosen.pid}"
-        raise Missed(f"the {kind} was gone")
+                continue
+            seen.add(fresh[0].pid)
+            if len(seen) <= passed:
+                continue
+            time.sleep(campaign.rng.uniform(0, LONGEST_WAITS.get(kind, 0.8)))
+            if fresh[0] in campaign.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(fresh[0].pid, signal.SIGKILL)
+                    return f"{kind} {fresh[0].pid}"
 
     return strike
 
@@ -551,7 +569,7 @@ def second_head(campaign: Campaign, process: subprocess.Popen[str]) -> str:
 def fill_disk(campaign: Campaign, process: subprocess.Popen[str]) -> str:
     """Fill the small disk at a random instant, and make room again when the run has ended."""
     if not campaign.small_disk:
-        raise Missed("the campaign has no disk of its own")
+        raise Impossible("the campaign has no disk of its own")
     time.sleep(campaign.rng.uniform(0.3, 10))
     if process.poll() is not None:
         raise Missed("too late")
@@ -576,7 +594,7 @@ def fill_disk(campaign: Campaign, process: subprocess.Popen[str]) -> str:
 def read_only(campaign: Campaign, process: subprocess.Popen[str]) -> str:
     """Make a folder of the results read-only at a random instant (a mount, which holds for root too)."""
     if not campaign.small_disk:
-        raise Missed("mounting is not possible here")
+        raise Impossible("mounting is not possible here")
     folders = [path for path in sorted(campaign.root.rglob("*")) if path.is_dir() and not path.name.startswith(".")]
     folder = campaign.rng.choice(folders)
     time.sleep(campaign.rng.uniform(0, 8))
@@ -633,15 +651,15 @@ AT_REST: dict[str, Fault] = {
 }
 AT_WORK: dict[str, Fault] = {
     "source": source_away,
-    "worker": at_work("kill worker", kill("worker")),
-    "job": at_work("kill job", kill("job")),
-    "search": at_work("kill DIAMOND", kill("diamond")),
-    "head": at_work("kill gemforest run", kill("head")),
-    "snakemake": at_work("kill Snakemake", kill("snakemake")),
-    "power": at_work("power cut", kill_all),
+    "worker": at_work("kill worker", kill("worker"), kill("worker", pass_over=0)),
+    "job": at_work("kill job", kill("job"), kill("job", pass_over=0)),
+    "search": at_work("kill DIAMOND", kill("diamond"), kill("diamond"), latest="homology"),
+    "head": at_work("kill gemforest run", kill("head"), kill("head")),
+    "snakemake": at_work("kill Snakemake", kill("snakemake"), kill("snakemake")),
+    "power": at_work("power cut", kill_all, kill_all),
     "two_heads": at_work("two heads", second_head),
-    "disk": at_work("disk full", fill_disk),
-    "read_only": at_work("read-only", read_only),
+    "disk": at_work("disk full", fill_disk, fill_disk),
+    "read_only": at_work("read-only", read_only, read_only),
 }
 FAULTS = AT_REST | AT_WORK
 AT_REST_PER_ROUND = 3
@@ -698,20 +716,28 @@ def _may_go(harmed: Path, path: Path) -> bool:
 
 
 def rounds(faults: int, rng: random.Random, only: Sequence[str] = ()) -> list[list[str]]:
-    """Some harm to files and one fault at work per round; as many of each kind as of the others of its sort."""
+    """Some harm to files and one fault at work per round; as many of each kind as of the others of its sort.
+
+    A round strikes with no kind twice, unless there are too few kinds.
+    """
     rest, work = ([name for name in sort if name in (only or FAULTS)] for sort in (AT_REST, AT_WORK))
     found: list[list[str]] = []
     left: dict[str, list[str]] = {"rest": [], "work": []}
 
-    def draw(sort: str, names: list[str]) -> list[str]:
+    def draw(sort: str, names: list[str], chosen: Sequence[str]) -> list[str]:
         if not names:
             return []
         if not left[sort]:
             left[sort] = rng.sample(names, len(names))
-        return [left[sort].pop()]
+        fresh = [name for name in left[sort] if name not in chosen] or left[sort]
+        left[sort].remove(fresh[-1])
+        return [fresh[-1]]
 
     while sum(map(len, found)) < faults:
-        chosen = [name for _ in range(AT_REST_PER_ROUND) for name in draw("rest", rest)] + draw("work", work)
+        chosen: list[str] = []
+        for _ in range(AT_REST_PER_ROUND):
+            chosen += draw("rest", rest, chosen)
+        chosen += draw("work", work, chosen)
         found.append(chosen[: faults - sum(map(len, found))])
     return found
 
@@ -743,6 +769,15 @@ def bombard(
                 subprocess.run(["cp", "-a", str(pristine), str(campaign.context.project)], check=True)
             yield number, played
         print(f"seed {seed}: {campaign.runs} commands, retried {campaign.retries}", flush=True)
+
+
+def shared_hits(folder: Path) -> Path:
+    """`known_hits` of a folder that several processes use: the first one makes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "known_hits.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return path if path.exists() else known_hits(folder)
 
 
 def known_hits(folder: Path) -> Path:

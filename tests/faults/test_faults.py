@@ -6,16 +6,18 @@ The seed is printed with every fault; `GEMFOREST_FAULTS_SEED` replays a campaign
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
 from pathlib import Path
 
 import pytest
-from campaign import bombard, known_hits, rounds
+from campaign import bombard, rounds, shared_hits
+from projects import common_folder
 
 SHORT, SEED = 20, 20262030
-# Every other project packs its tables; so many rounds share one project and its undisturbed run.
+# Every other project packs its tables; at most so many rounds share one project and its undisturbed run.
 STORAGES, ROUNDS_PER_PROJECT = ("files", "packed"), 13
 
 
@@ -23,7 +25,7 @@ STORAGES, ROUNDS_PER_PROJECT = ("files", "packed"), 13
 def hits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("diamond") is None:
         pytest.skip("needs DIAMOND on the PATH")
-    return known_hits(tmp_path_factory.mktemp("hits"))
+    return shared_hits(common_folder(tmp_path_factory) / "hits")
 
 
 def test_no_fault_loses_a_genome_or_repeats_a_finished_one(hits: Path, tmp_path: Path) -> None:
@@ -34,9 +36,11 @@ def test_no_fault_loses_a_genome_or_repeats_a_finished_one(hits: Path, tmp_path:
     shard_size = 5 if faults <= SHORT else 3
     planned = dict(enumerate(rounds(faults, random.Random(seed), only)))
     struck, broken = 0, []
-    for project, first in enumerate(range(0, len(planned), ROUNDS_PER_PROJECT)):
+    # However few there are, each storage has its share.
+    share = min(ROUNDS_PER_PROJECT, math.ceil(len(planned) / len(STORAGES)))
+    for project, first in enumerate(range(0, len(planned), share)):
         storage = STORAGES[project % len(STORAGES)]
-        chosen = {number: planned[number] for number in list(planned)[first : first + ROUNDS_PER_PROJECT]}
+        chosen = {number: planned[number] for number in list(planned)[first : first + share]}
         for number, played in bombard(tmp_path / f"project{project}", hits, seed, chosen, shard_size, storage):
             struck += len(played.struck)
             broken += [f"seed {seed}, round {number}, {storage}: {played.broken}"] if played.broken else []

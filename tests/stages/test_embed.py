@@ -155,6 +155,16 @@ def test_nothing_to_embed_writes_nothing(project: ProjectMaker) -> None:
     assert not parts(context)
 
 
+def test_a_shard_without_a_protein_writes_nothing_and_says_why(project: ProjectMaker) -> None:
+    context = prepared(project)
+    for name in ("x", "y"):
+        (context.project / "config" / f"{name}.faa").write_text("")
+    for stage in (fetch.STAGE, genes.STAGE):
+        run_shard(stage, context, "0000", cores=1)
+    assert run_shard(embed.STAGE, context, "0000", cores=1) == {Outcome.SKIPPED_UPSTREAM: 2}
+    assert not parts(context)
+
+
 def _encoder(context: Context) -> tuple[Checkpoint, engine.Place]:
     found = embed._checkpoint(context)
     return found, engine.Place("cpu", "float32", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from gemforest.biomass import OMIT, POOL, closed_name, described, open_name, spl
 from gemforest.config import complete
 from gemforest.draft import STAGE, carving_options, make_draft
 from gemforest.draft.same_enzyme import shared_enzymes
+from gemforest.energy import free_atp
 from gemforest.fluxes import exchange_fluxes, fba, growth, medium_bounds, with_bounds
 from gemforest.models import Network, read_sbml
 from gemforest.universe import load_universe, universe_sbml
@@ -83,6 +85,19 @@ def assert_ferments_glucose(network: Network) -> None:
     assert given.get("EX_o2_e", 0.0) == 0.0
 
 
+def assert_lives_on_glycolysis(network: Network) -> None:
+    """A mycoplasma makes two ATP of glucose and leaves two lactate (Razin et al. 1998), and none of nothing."""
+    assert free_atp(network) == (0.0, ())
+    objective = np.array([float(r == "ATPM") for r in network.reactions])
+    idle = replace(with_bounds(network, {"ATPM": (0.0, 1000.0)}), objective=objective)
+    minerals = {f"EX_{compound}_e": 1000.0 for compound in ("h2o", "h", "pi", "nh4", "na1", "k")}
+    fed = with_bounds(idle, medium_bounds(idle, minerals | {"EX_glc__D_e": 10.0}))
+    state = fba(fed, parsimonious=True)
+    assert state.growth == pytest.approx(20.0)
+    given = exchange_fluxes(fed, state)
+    assert given.get("EX_lac__D_e", 0.0) + given.get("EX_lac__L_e", 0.0) == pytest.approx(20.0)
+
+
 def test_what_fermentation_takes_has_no_oxygen_in_it_and_leaves_the_universe_alone() -> None:
     plain, changed = (load_universe(name, CACHE).network for name in ("gramneg", "gramneg~any_quinol"))
     with (REPOSITORY / "resources" / "fermentation_reactions.tsv").open() as handle:
@@ -106,6 +121,20 @@ def test_an_enzyme_counts_for_all_that_it_does() -> None:
     assert shared_enzymes({"DHORDi": "YKL216W or b"}, {"DHORDi": 1.0}) == {}
 
 
+def test_the_atp_synthase_of_a_cell_without_an_outer_membrane_is_scored() -> None:
+    # B. subtilis has one (Santana et al. 1994) and CarveMe's scores of its universe say nothing of it.
+    rules = load_rules(load_universe("grampos", CACHE).network.reactions)
+    scored = {s.reaction: s for s in evidence_of("Bsubtilis_168", rules)}
+    assert "ATPS4rpp" not in scored
+    beside = {s.reaction: s for s in evidence_of("Bsubtilis_168", load_rules(["ATPS4r", "ATPS3r"]))}
+    subunits = [f"BSU368{number}0" for number in range(9)]
+    assert any(set(subunits) <= set(complex_) for complex_ in beside["ATPS4r"].complexes)
+    gprs = {reaction: s.gpr for reaction, s in beside.items()}
+    assert shared_enzymes(gprs, {reaction: s.score for reaction, s in beside.items()}) == {"ATPS4rpp": "ATPS4r"}
+    # A lone ATPase of flagella is no ATP synthase.
+    assert shared_enzymes({"ATPS4r": "BSU16240"}, {"ATPS4r": 1.0}) == {}
+
+
 @pytest.mark.parametrize(
     ("genome", "lacks"),
     [("Ecoli_K12_MG1655", set()), ("M_genitalium_G37", {"quinol", "lps", "wall"})],
@@ -123,6 +152,8 @@ def test_evidence_decides_what_a_cell_is_made_of(genome: str, lacks: set[str]) -
     if not lacks:
         assert not any(change.startswith("no_") for change in changes)
         assert_ferments_glucose(draft.network)
+    else:
+        assert_lives_on_glycolysis(draft.network)
     status, rate = growth(draft.network)
     assert status == "optimal" and rate > 0.1
     assert not any(r.startswith(OMIT) for r in draft.network.reactions)

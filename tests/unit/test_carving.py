@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import os
 import subprocess
@@ -18,6 +19,8 @@ from scipy.sparse import csc_array
 
 from gemforest.biomass import is_biomass_pool
 from gemforest.carveme_files import carveme_data
+from gemforest.config import complete
+from gemforest.draft import STAGE, make_draft
 from gemforest.draft.carving import Carving
 from gemforest.draft.highs_engine import Ensemble, carve
 from gemforest.draft.kernel import Limits, solve_kernel
@@ -140,9 +143,10 @@ def test_a_draft_carries_flux_everywhere_grows_and_is_proven_best(gramneg: Unive
     assert total_of(carving, ecoli) == pytest.approx(carving.bound, abs=1e-3)
 
 
-def test_the_same_scores_give_the_same_draft_whatever_their_order_and_the_hash_seed(
+def test_the_same_scores_give_the_same_draft_whatever_came_before_their_order_and_the_hash_seed(
     gramneg: Universe, ecoli: dict[str, float], cache: Path
 ) -> None:
+    carve(gramneg, dict.fromkeys(ecoli, 1.0))
     carving = carve(gramneg, dict(reversed(list(ecoli.items()))))
     script = (
         "import sys; from pathlib import Path; from gemforest.universe import load_universe;"
@@ -207,3 +211,29 @@ def test_constraints_and_reference_reactions_change_what_is_worth_keeping(
     assert set(absent) <= carving.reactions
     assert not carving.reactions & {*unwanted, "PFK"}
     assert "TALA" in plain.reactions
+
+
+@pytest.mark.parametrize(
+    ("name", "has"),
+    [("archaea", {"MCR", "HDR", "FMFD_b"}), ("cyanobacteria", {"PRUK"})],
+)
+def test_the_other_domains_get_sound_drafts_with_what_they_live_on(name: str, has: set[str], cache: Path) -> None:
+    # Scores of Methanococcus maripaludis S2 and Synechococcus elongatus PCC 7942, from genes called on their genomes.
+    with (Path(__file__).parent / "lineage_scores.tsv").open(encoding="utf-8") as handle:
+        rows = csv.DictReader(handle, delimiter="\t")
+        scores = {row["reaction"]: float(row["normalized_score"]) for row in rows if row["universe"] == name}
+    universe = load_universe(name, cache)
+    carving = carve(universe, scores)
+    assert sound(universe, carving.reactions)
+    assert has <= carving.reactions
+    assert 0.9 * carving.bound <= total_of(carving, scores) <= carving.bound + 1e-6
+
+
+def test_foreign_ids_of_a_users_files_are_told_and_left_out(
+    ecoli: dict[str, float], cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = CarvingOptions(reference_reactions=frozenset({"PFK", "rxn00148_c0"}), reference_score=1.0)
+    parameters = STAGE.settings(complete({"draft": {"biomass": "universe"}}))
+    draft = make_draft("gramneg", ecoli, {}, options, parameters, cache)
+    assert "PFK" in draft.carving.reactions
+    assert "1 of 2 reactions" in caplog.text and "rxn00148_c0" in caplog.text

@@ -123,3 +123,8 @@ def test_the_pickled_hub_route_of_fair_esm_is_not_used() -> None:
     text = Path(checkpoints.__file__).read_text()
     assert "load_model_and_alphabet_hub" not in text
     assert "weights_only=True" in text
+
+
+def test_the_large_encoder_is_told_to_be_missing_with_the_command_that_trains_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not offered yet.*train_encoder\.py --method gradient --layers 6"):
+        find("large", tmp_path, tmp_path, tmp_path)

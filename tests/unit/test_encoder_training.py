@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
@@ -57,6 +58,27 @@ def test_no_care_query_was_trained_on(shared_data: Path) -> None:
         assert set(there) <= left_out
 
 
+@pytest.mark.needs_shared_data
+def test_what_was_trained_on_is_what_diamond_found_far_from_all_care_queries_but_two(
+    training: ModuleType, shared_data: Path
+) -> None:
+    """The record is made by `scripts/check_encoder_exclusions.py` in minutes; here it is tied to the lists."""
+    record = json.loads((EXCLUSIONS.parent / "exclusions_check.json").read_text())
+    said = json.loads(EXCLUSIONS.read_text())
+    assert record["exclusions_sha256"] == hashlib.sha256(EXCLUSIONS.read_bytes()).hexdigest()
+    everything = training.labelled(shared_data)
+    out = set(said["left_out"])
+    kept = sorted(s for name, s in zip(everything.ids, everything.sequences, strict=True) if name not in out)
+    digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()
+    assert digest == said["kept_sha256"] == record["kept_sha256"]
+    assert not set(kept) & set(training.care_queries(shared_data).values())
+    assert (record["kept"], record["queries"]) == (len(kept), 1201)
+    # Masking hid three neighbours of two queries from the training's own search; no figure counts these queries.
+    assert {query for query, _, _ in record["above_90_percent"]} == {"P09487", "Q83JY2"}
+    assert {name for _, name, _ in record["above_90_percent"]} <= set(everything.ids) - out
+    assert record["highest_identity"] <= training.IDENTITY_LIMIT + 1
+
+
 def test_the_training_reads_no_bigg_reaction_label(training: ModuleType) -> None:
     text = Path(str(training.__file__)).read_text()
     assert "bigg_gprs" not in text
@@ -77,6 +99,18 @@ def test_what_is_exported_is_read_by_fair_esm_and_computes_the_same(training: Mo
         ours = model(batch.tokens[None])[0] - model.centre
     # Weights are stored in half precision: three digits remain.
     assert np.abs(packed.residues(batch).numpy() - ours.numpy()).max() < 0.02
+
+
+def test_the_large_size_is_the_architecture_of_the_smallest_published_esm2(
+    training: ModuleType, tmp_path: Path
+) -> None:
+    design = training.Design(layers=6, width=320, heads=20, crop=64)
+    model = training.Encoder(design, 4)
+    training.export(model, design, tmp_path / "esm2_large.pt", {"steps": 0})
+    found = load(Checkpoint("esm2_large", tmp_path / "esm2_large.pt", ""))
+    assert (found.num_layers, found.embed_dim, found.attention_heads) == (6, 320, 20)
+    # Lin et al. 2023 call it 8 M.
+    assert 7.0e6 < sum(value.numel() for value in found.parameters()) < 8.5e6
 
 
 def test_the_solved_encoder_is_the_discriminant_of_pair_frequencies(training: ModuleType, tmp_path: Path) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import random
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from esm2_weights import write_esm2
-from projects import CACHE
+from projects import CACHE, REPOSITORY
 
+from gemforest.embed import forward
 from gemforest.embed.checkpoint import Checkpoint, load
-from gemforest.embed.engine import Place, batches, choose_place, embed, means_within_memory
-from gemforest.embed.forward import Packed, PackedEncoder
+from gemforest.embed.engine import Place, batches, choose_place, device_of, embed, means_within_memory
+from gemforest.embed.forward import Packed, PackedEncoder, Positions
 from gemforest.embed.tokens import LETTERS, STRIDE, WINDOW, cut, tokenise, window_starts
 from gemforest.errors import InfrastructureError, InputError
 
@@ -162,6 +166,105 @@ def test_a_gpu_that_is_not_there_is_told_and_never_replaced_silently(monkeypatch
     assert choose_place("auto", "auto", 4) == Place("cpu", "float32", 4)
     with pytest.raises(InputError, match="bfloat16 needs a GPU"):
         choose_place("cpu", "bfloat16", 4)
+
+
+def test_weights_that_multiply_zeros_are_left_out_and_change_nothing(tmp_path: Path) -> None:
+    path = write_esm2(tmp_path / "esm2_sparse.pt", width=48)
+    data = torch.load(path, weights_only=False)
+    for number, (dead, first, last) in enumerate([(1, 20, 30), (3, 0, 16)]):
+        state = {n.split("layers.", 1)[1][2:]: v for n, v in data["model"].items() if f"layers.{number}." in n}
+        # A head without values, one that nobody reads, units that are silent or unheard, columns not read or written.
+        for name in ("weight", "bias"):
+            state[f"self_attn.v_proj.{name}"][12 * dead : 12 * dead + 12] = 0
+            state[f"fc1.{name}"][10:50] = 0
+            state[f"fc2.{name}"][first:last] = 0
+        state["self_attn.out_proj.weight"][:, :12] = 0
+        state["fc2.weight"][:, 100:120] = 0
+        state["fc1.weight"][:, last:] = 0
+    # Queries and keys of the second layer say the same everywhere.
+    for name in ("q_proj", "k_proj"):
+        state[f"self_attn.{name}.weight"].zero_()
+    torch.save(data, path)
+    checkpoint = Checkpoint("esm2_sparse", path, "of no matter")
+    sparse = PackedEncoder.from_esm(load(checkpoint), CPU, torch.float32)
+    assert [layer.heads for layer in sparse.layers] == [2, 2]
+    assert [len(layer.fc1) for layer in sparse.layers] == [192 - 60] * 2
+    assert sparse.layers[0].read == slice(0, 32)
+    assert sparse.layers[1].written == slice(16, 48)
+    pieces = [protein(length) for length in (1, 40, 317)]
+    batch = sparse.pack(pieces)
+    found, ends = sparse.residues(batch).numpy(), np.cumsum(batch.lengths)
+    for piece, end in zip(pieces, ends, strict=True):
+        assert np.abs(found[end - len(piece) - 1 : end - 1] - fair_esm(checkpoint, piece)).max() <= 1e-4
+
+
+def test_the_shipped_encoder_agrees_with_fair_esm() -> None:
+    path = REPOSITORY / "resources" / "encoder" / "esm2_gemforest_small.pt"
+    checkpoint = Checkpoint(path.stem, path, "of no matter")
+    packed = PackedEncoder.from_esm(load(checkpoint), CPU, torch.float32)
+    # Its first layer needs two heads of five, its second four.
+    assert [layer.heads for layer in packed.layers] == [2, 4]
+    pieces = [protein(length) for length in (1, 60, 700)]
+    found = packed.means(packed.pack(pieces))
+    expected = np.array([fair_esm(checkpoint, piece).mean(0) for piece in pieces])
+    # The last norm multiplies by 50,000, and rounding with it: 1e-4 of the largest number.
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_the_kernel_of_cuda_is_given_the_ends_of_the_pieces(
+    encoder: PackedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU here: torch's kernel is replaced by attention over the stretches that its arguments describe."""
+    from torch.nn.attention import varlen
+
+    signature = inspect.signature(varlen.varlen_attn)
+
+    def stretches(*given: Any, **named: Any) -> torch.Tensor:
+        asked = signature.bind(*given, **named).arguments
+        query, key, value, bounds = (asked[name] for name in ("query", "key", "value", "cu_seq_q"))
+        assert all(part.is_contiguous() and part.dtype == torch.bfloat16 for part in (query, key, value))
+        assert bounds.dtype == torch.int32
+        assert asked["cu_seq_k"] is bounds
+        assert asked["max_q"] == asked["max_k"] == int(bounds.diff().max())
+        outs = []
+        for first, last in pairwise(bounds.tolist()):
+            q, k, v = (part[first:last].transpose(0, 1) for part in (query, key, value))
+            found = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=asked["scale"])
+            outs.append(found.transpose(0, 1))
+        return torch.cat(outs)
+
+    monkeypatch.setattr(varlen, "varlen_attn", stretches)
+    batch = encoder.pack([protein(length) for length in (1, 1, 30, 400)])
+    positions = Positions.of(batch, encoder.frequencies)
+    assert positions.bounds.tolist() == [0, 3, 6, 38, 440]
+    query, key, value = torch.randn(3, 440, 4, 8, generator=torch.manual_seed(0)).bfloat16()
+    found = forward._attend_varlen(query, key, value, positions)
+    expected = forward._attend_by_length(query, key, value, positions)
+    # bfloat16 has eight bits; pieces side by side are summed in another order than pieces alone.
+    assert torch.allclose(found, expected, atol=0.02)
+
+
+def test_each_process_has_a_device_of_its_own() -> None:
+    assert [str(device_of(Place("cuda", "bfloat16", 3), n)) for n in range(3)] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert {device_of(Place("cpu", "float32", 4), n) for n in range(4)} == {CPU}
+
+
+def test_memory_that_runs_out_in_the_pass_itself_costs_no_vector(
+    encoder: PackedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [protein(length) for length in range(20, 60)]
+    expected = means_within_memory(encoder, pieces, 4096)
+    real, sizes = PackedEncoder.residues, []
+
+    def cramped(self: PackedEncoder, batch: Packed) -> torch.Tensor:
+        if len(batch.tokens) > 300:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        sizes.append(len(batch.tokens))
+        return real(self, batch)
+
+    monkeypatch.setattr(PackedEncoder, "residues", cramped)
+    assert np.abs(means_within_memory(encoder, pieces, 4096) - expected).max() <= 1e-5
+    assert sum(sizes) == sum(len(piece) + 2 for piece in pieces)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the varlen pass is compared on it")

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 REAL = ("fetch", "genes", "homology", "embed")
 DECLARED = ("name", "version", "reads", "writes", "parameters", "row_fields", "folders")
 VARIABLE = "GEMFOREST_QUICK_STAGES"
+# STAGE:GENOME:MB:SECONDS, for one that takes so much memory for so long.
+HEAVY = "GEMFOREST_HEAVY_GENOME"
 ROWS = 12
 SLEEP_SECONDS = 0.15
 
@@ -50,17 +53,36 @@ def install(stages: ModuleType) -> None:
             found: Stage = real(name)
             return found
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in declared[name].items()}
-        return Stage(**fields, process=functools.partial(process, fields["reads"], fields["writes"], fields["folders"]))
+        seen = fields["reads"], fields["writes"], fields["folders"]
+        return Stage(**fields, process=functools.partial(process, name, *seen))
 
     stages.stage = stage  # type: ignore[attr-defined]
 
 
-def process(reads: tuple[str, ...], writes: tuple[str, ...], folders: tuple[str, ...], task: Task) -> Products:
+class BlankFigure:
+    """What a figure is to the code that writes it."""
+
+    def savefig(self, path: Path, **_options: Any) -> None:
+        path.write_text("blank\n")
+
+
+def leave_figures_blank(figures: ModuleType) -> None:
+    """Let every figure be written as ever, with nothing in it."""
+    figures.PLOTS = tuple(replace(found, draw=lambda _run: BlankFigure()) for found in figures.PLOTS)
+
+
+def process(
+    name: str, reads: tuple[str, ...], writes: tuple[str, ...], folders: tuple[str, ...], task: Task
+) -> Products:
     seen = hashlib.sha256()
     for table in reads:
         seen.update(repr(task.read(table).to_pylist()).encode())
+    stage, genome_id, megabytes, seconds = os.environ.get(HEAVY, ":::").split(":")
+    heavy = (stage, genome_id) == (name, task.genome_id)
+    taken = b"x" * (int(megabytes) << 20) if heavy else b""
     # A worker that sleeps can be killed at work without using the machine.
-    time.sleep(SLEEP_SECONDS)
+    time.sleep(float(seconds) if heavy else SLEEP_SECONDS)
+    del taken
     rng = np.random.default_rng(int.from_bytes(seen.digest()[:8], "big"))
     tables = {name: rows(name, task.genome_id, rng) for name in writes}
     return Products(tables, {folder: network(task.genome_id, rng) for folder in folders})

@@ -1,7 +1,8 @@
 """On the path of a fault run's processes: the slow stages get stand-ins, everything else is the product's own.
 
 Python imports a module of this name at its start, in shard jobs and their workers too. It waits for
-`gemforest.stages` to be imported and wraps its one function that finds stages.
+`gemforest.stages` to be imported and wraps its one function that finds stages; and for `gemforest.figures`, whose
+drawing takes longer than all the rest of a small run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-TARGET = "gemforest.stages"
+TARGETS = {"gemforest.stages": "install", "gemforest.figures": "leave_figures_blank"}
 
 
 class Loader(importlib.abc.Loader):
@@ -29,14 +30,14 @@ class Loader(importlib.abc.Loader):
         self.real.exec_module(module)
         import quickstages
 
-        quickstages.install(module)
+        getattr(quickstages, TARGETS[module.__name__])(module)
 
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name != TARGET:
+        if name not in TARGETS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec and spec.loader:

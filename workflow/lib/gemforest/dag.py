@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -117,6 +118,8 @@ class Dag:
             text = "\n".join(map("\t".join, read))
             return hashlib.sha256(f"{text}\n{json.dumps(refers, sort_keys=True)}".encode()).hexdigest()[:16]
 
+        # Snakemake asks for it three times a job: worked out anew each time it costs more than the facts.
+        facts.__signature__ = inspect.signature(facts)  # type: ignore[attr-defined]
         return facts
 
     def _referred(self, name: str, rows: set[tuple[str, ...]]) -> dict[str, dict[str, str]]:

@@ -5,13 +5,17 @@ checkpoint, the layer, the pooling, the window rule, the compute type, the kind 
 part repeats its identity in the metadata and is refused under another one, so vectors of two models or devices never
 mix. Parts are written to a temporary name and renamed, and never changed: any number of jobs may write at once, and an
 interrupted one leaves nothing. Where two jobs embedded the same protein, the part that comes first by name counts.
+`vectorindex.py` says which part and row hold a protein, so that a lookup opens no other; a store without an index gets
+one at its first lookup.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +25,12 @@ import pyarrow.parquet as pq
 from gemforest.errors import InfrastructureError
 from gemforest.store import digest, read_metadata, write_parquet
 from gemforest.tables import EMBEDDING_STORE
+from gemforest.vectorindex import Place, VectorIndex
 
 IDENTITY_FILE = "identity.json"
+INDEX = "index"
+# Rows that are read together: a genome's proteins lie scattered over the parts of its shard.
+GROUP_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -140,63 +148,122 @@ class EmbeddingStore:
             ],
             schema=schema,
         )
-        path = self.folder / f"part-{digest([key.hex() for key in keys])[:24]}.parquet"
-        write_parquet(path, rows, {"identity": self.identity.to_json()})
+        name = digest([key.hex() for key in keys])[:24]
+        path = self.folder / f"part-{name}.parquet"
+        write_parquet(path, rows, {"identity": self.identity.to_json()}, row_group_size=GROUP_ROWS)
+        # After the part: what is indexed is there. A job that dies in between leaves a part that nobody looks at.
+        if self._index().exists():
+            self._index().add([(name, keys)])
+        else:
+            self._index_all()
         return path
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Those of `keys` that have no vector yet, without repetition, in order."""
-        wanted = dict.fromkeys(keys)
-        for part in self._parts():
-            with pq.ParquetFile(part) as file:
-                for key in file.read(columns=["seq_key"], use_threads=False)["seq_key"].to_pylist():
-                    wanted.pop(key, None)
-            if not wanted:
-                break
-        return list(wanted)
+        """Those of `keys` that have no vector yet, without repetition, in order.
+
+        Raises
+        ------
+        InfrastructureError
+            A part that holds one of them belongs to another encoder or is damaged.
+        """
+        wanted = list(dict.fromkeys(keys))
+        found = self._find(wanted)
+        for part in {place.part for place in found.values()}:
+            self._checked(part)
+        return [key for number, key in enumerate(wanted) if number not in found]
 
     def read(self, keys: Sequence[bytes]) -> np.ndarray:
-        """Vectors of `keys` in their order, (n, width) float32.
+        """Vectors of `keys` in their order, (n, width) float32; reads the row groups that hold them.
 
         Raises
         ------
         InfrastructureError
             A key has no vector, or a part belongs to another encoder or is damaged.
         """
-        place: dict[bytes, list[int]] = {}
-        for number, key in enumerate(keys):
-            place.setdefault(key, []).append(number)
-        found = np.zeros((len(keys), self.identity.width), dtype=np.float32)
-        for part in self._parts():
-            if not place:
-                break
-            with pq.ParquetFile(part) as file:
-                rows = file.read(columns=["seq_key", "embedding"], use_threads=False)
-            taken = [(row, key) for row, key in enumerate(rows["seq_key"].to_pylist()) if key in place]
-            if taken:
-                values = rows["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-                matrix = values.reshape(rows.num_rows, self.identity.width)
-                for row, key in taken:
-                    found[place.pop(key)] = matrix[row]
-        if place:
+        place = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        wanted = list(place)
+        found = self._find(wanted)
+        if len(found) < len(wanted):
+            lost = next(key for number, key in enumerate(wanted) if number not in found)
             raise InfrastructureError(
-                f"{self.folder} lacks {len(place)} of {len(keys)} vectors, the first {next(iter(place)).hex()}: "
+                f"{self.folder} lacks {len(wanted) - len(found)} of {len(wanted)} vectors, the first {lost.hex()}: "
                 "it was emptied since; run `gemforest embed` again on the shard"
             )
-        return found
+        rows_of: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for number, where in found.items():
+            rows_of[where.part].append((where.row, number))
+        vectors = np.zeros((len(wanted), self.identity.width), dtype=np.float32)
+        for part, pairs in rows_of.items():
+            self._read_rows(self._checked(part), sorted(pairs), wanted, vectors)
+        return vectors[[place[key] for key in keys]]
+
+    def _read_rows(
+        self, path: Path, pairs: Sequence[tuple[int, int]], wanted: Sequence[bytes], vectors: np.ndarray
+    ) -> None:
+        """Put rows of a part, ascending and each with the number of its key, in their places of `vectors`."""
+        try:
+            with pq.ParquetFile(path) as file:
+                sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+                ends = np.cumsum(sizes)
+                rows = np.array([row for row, _ in pairs])
+                groups = np.searchsorted(ends, rows, side="right")
+                needed = np.unique(groups)
+                table = file.read_row_groups(needed.tolist(), columns=["seq_key", "embedding"], use_threads=False)
+        except (OSError, pa.ArrowException, IndexError) as error:
+            raise InfrastructureError(
+                f"{path} is damaged ({error}): remove it, its proteins are embedded again"
+            ) from None
+        before = np.concatenate([[0], np.cumsum(np.array(sizes)[needed])])
+        at = rows - (ends - sizes)[groups] + before[np.searchsorted(needed, groups)]
+        taken = table.take(pa.array(at))
+        if taken["seq_key"].to_pylist() != [wanted[number] for _, number in pairs]:
+            raise InfrastructureError(
+                f"{path} does not hold what {self.folder / INDEX} says: remove that folder, it is made again"
+            )
+        values = taken["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        vectors[[number for _, number in pairs]] = values.reshape(len(pairs), self.identity.width)
+
+    def _find(self, keys: Sequence[bytes]) -> dict[int, Place]:
+        """Places of those keys that have a vector, by their number."""
+        if not self._index().exists() and not self._index_all():
+            return {}
+        there = cache(lambda name: self._path(name).exists())
+        return self._index().find(keys, there)
+
+    def _index_all(self) -> bool:
+        """Index all parts: those of a store from before there was an index, or whose index was removed."""
+        parts = [(part.stem.removeprefix("part-"), self._keys(part)) for part in self._parts()]
+        if parts:
+            self._index().add(parts)
+        return bool(parts)
+
+    def _index(self) -> VectorIndex:
+        return VectorIndex(self.folder / INDEX)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"part-{name}.parquet"
+
+    def _keys(self, part: Path) -> list[bytes]:
+        with pq.ParquetFile(part) as file:
+            keys: list[bytes] = file.read(columns=["seq_key"], use_threads=False)["seq_key"].to_pylist()
+        return keys
 
     def _parts(self) -> Iterator[Path]:
-        expected = self.identity.to_json()
         for part in sorted(self.folder.glob("part-*.parquet")):
-            metadata = read_metadata(part)
-            if metadata is None:
-                raise InfrastructureError(f"{part} is damaged: remove it, its proteins are embedded again")
-            if metadata.get("identity") != expected:
-                raise InfrastructureError(
-                    f"{part} holds vectors of another encoder: expected {expected}, found {metadata.get('identity')}; "
-                    "move it away or name another folder with `embed.store`"
-                )
-            yield part
+            yield self._checked(part.stem.removeprefix("part-"))
+
+    def _checked(self, name: str) -> Path:
+        """The part of this name, whole and of this encoder."""
+        expected, part = self.identity.to_json(), self._path(name)
+        metadata = read_metadata(part)
+        if metadata is None:
+            raise InfrastructureError(f"{part} is damaged: remove it, its proteins are embedded again")
+        if metadata.get("identity") != expected:
+            raise InfrastructureError(
+                f"{part} holds vectors of another encoder: expected {expected}, found {metadata.get('identity')}; "
+                "move it away or name another folder with `embed.store`"
+            )
+        return part
 
     def _write_identity(self) -> None:
         from gemforest.store import write_text

@@ -166,8 +166,9 @@ def _summary(plan: Plan) -> str:
 
 
 def _members_text(plan: Plan) -> str:
-    members = [{"genome_id": g, "shard": s, "state": state} for g, (s, state) in plan.members.items()]
-    return _to_tsv(MEMBER_FIELDS, members)
+    # Names hold neither tabs, quotes nor line breaks: the sheet refuses them.
+    lines = [f"{genome_id}\t{shard}\t{state}\n" for genome_id, (shard, state) in plan.members.items()]
+    return "\t".join(MEMBER_FIELDS) + "\n" + "".join(lines)
 
 
 def _rows(sheet: Sheet, pinned: Sheet | None, context: Context) -> dict[str, str]:
@@ -199,7 +200,11 @@ def _tags(genomes: pa.Table) -> list[str]:
     """Tags as JSON, each distinct text once in memory."""
     texts: dict[tuple[tuple[str, str], ...], str] = {}
     found = []
-    for scalar in genomes["tags"]:
+    column = genomes["tags"]
+    # Most sheets have no tags: half a million empty maps, one by one, take a second.
+    if not sum(len(chunk.keys) for chunk in column.chunks):
+        return ["{}"] * len(column)
+    for scalar in column:
         tags = tuple(scalar.as_py())
         if tags not in texts:
             texts[tags] = json.dumps(dict(tags), sort_keys=True)
@@ -279,10 +284,16 @@ def _read_members(root: Path) -> dict[str, tuple[str, str]]:
 
 def _parsed_members(text: str) -> dict[str, tuple[str, str]]:
     members = {}
-    for row in csv.DictReader(io.StringIO(text), delimiter="\t"):
-        if not row["shard"].isdigit() or row["state"] not in (ACTIVE, REMOVED):
-            raise ValueError(f"no shard or state: {row}")
-        members[row["genome_id"]] = (row["shard"], row["state"])
+    shards: dict[str, str] = {}
+    header, *lines = text.splitlines() or [""]
+    if tuple(header.split("\t")) != MEMBER_FIELDS:
+        raise ValueError(f"not a list of members: {header}")
+    for line in lines:
+        genome_id, shard, state = line.split("\t")
+        if not shard.isdigit() or state not in (ACTIVE, REMOVED):
+            raise ValueError(f"no shard or state: {line}")
+        # One text for each shard, not one for each genome.
+        members[genome_id] = (shards.setdefault(shard, shard), ACTIVE if state == ACTIVE else REMOVED)
     return members
 
 

@@ -249,7 +249,9 @@ def holds(path: Path, text: str) -> bool:
         return False
 
 
-def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None) -> tuple[int, str]:
+def write_parquet(
+    path: Path, rows: pa.Table, metadata: Mapping[str, str] | None = None, row_group_size: int | None = None
+) -> tuple[int, str]:
     """Write rows atomically with `metadata` under the `gemforest.` prefix in the file's schema, sealed.
 
     Returns
@@ -260,7 +262,12 @@ def write_parquet(path: Path, rows: pa.Table, metadata: Mapping[str, str] | None
     named = sealable({METADATA_PREFIX + key: value for key, value in (metadata or {}).items()})
     sink = pa.BufferOutputStream()
     pq.write_table(
-        rows.replace_schema_metadata(named), sink, compression="zstd", write_page_checksum=True, store_schema=True
+        rows.replace_schema_metadata(named),
+        sink,
+        row_group_size=row_group_size,
+        compression="zstd",
+        write_page_checksum=True,
+        store_schema=True,
     )
     return write_sealed(path, sink)
 

@@ -19,6 +19,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache as cache_of_functools
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,11 @@ def _with_additions(network: Network, name: str) -> Network:
     return _with_bigg_reactions(network, {row["reaction"]: _row_bounds(row) for row in _rows(name)})
 
 
-def _with_fermentation(network: Network) -> Network:
-    """A network that can live without oxygen: enzymes' reactions that it lacks, transport that lets acids leave."""
+def _with_fermentation(network: Network, donor: Network | None) -> Network:
+    """A network that can live without oxygen: enzymes' reactions that it lacks, transport that lets acids leave.
+
+    `donor` holds these reactions; without one the universe of all BiGG reactions is read, which takes seconds.
+    """
     rows = _rows(FERMENTATION)
     lower, upper = network.lower.copy(), network.upper.copy()
     place = {reaction: j for j, reaction in enumerate(network.reactions)}
@@ -160,7 +164,31 @@ def _with_fermentation(network: Network) -> Network:
         if row["reaction"] in place:
             lower[place[row["reaction"]]], upper[place[row["reaction"]]] = _row_bounds(row)
     lacking = {row["reaction"]: _row_bounds(row) for row in rows if row["same_enzyme_as"]}
-    return _with_bigg_reactions(replace(network, lower=lower, upper=upper), lacking)
+    return _with_bigg_reactions(replace(network, lower=lower, upper=upper), lacking, donor)
+
+
+@dataclass(frozen=True)
+class SharedEnzyme:
+    """A reaction whose enzyme BiGG names for other reactions (`sources`), and the subunits that it has at least."""
+
+    reaction: str
+    sources: tuple[str, ...]
+    least_subunits: int
+
+
+def shared_enzymes_path() -> Path:
+    """The table of reactions that the variants have beyond CarveMe's universes, and of enzymes that do several."""
+    return _resource(FERMENTATION)
+
+
+@cache_of_functools
+def shared_enzymes() -> tuple[SharedEnzyme, ...]:
+    """Reactions that are scored by what BiGG knows of the same enzyme, in or outside the universe."""
+    rows = [row for row in _rows(FERMENTATION) if row["same_enzyme_as"]]
+    return tuple(
+        SharedEnzyme(row["reaction"], tuple(row["same_enzyme_as"].split(";")), int(row["least_subunits"]))
+        for row in rows
+    )
 
 
 def _rows(resource: str) -> list[dict[str, str]]:
@@ -172,10 +200,12 @@ def _row_bounds(row: Mapping[str, str]) -> tuple[float, float]:
     return float(row["lower_bound"]), float(row["upper_bound"])
 
 
-def _with_bigg_reactions(network: Network, wanted: Mapping[str, tuple[float, float]]) -> Network:
+def _with_bigg_reactions(
+    network: Network, wanted: Mapping[str, tuple[float, float]], donor: Network | None = None
+) -> Network:
     if wanted.keys() <= set(network.reactions):
         return network
-    donor = models.read_sbml(universe_path("bacteria").with_name("bigg_universe.xml.gz"))
+    donor = donor or models.read_sbml(universe_path("bacteria").with_name("bigg_universe.xml.gz"))
     return with_reactions(network, donor, wanted)
 
 
@@ -230,12 +260,13 @@ def _load_variant(name: str, base: str, changes: tuple[str, ...], cache: Path) -
     digest = hashlib.sha256(f"{universe_digest(base)} {changes} {PARTS}".encode() + content).hexdigest()
     compiled = cache / f"{_file_stem(base)}-{metadata.version('carveme')}-{digest[:16]}.npz"
     if not compiled.exists():
+        wide = None if changes == (OPEN,) else load_universe(open_name(base), cache)
         network = load_universe(base, cache).network
-        network = variant(_with_fermentation(network) if base in BACTERIAL else network, changes)
-        if changes == (OPEN,):
-            _write(compile_universe(network, digest), compiled)
-        else:
-            _write(_within_open(network, load_universe(open_name(base), cache), digest), compiled)
+        if base in BACTERIAL:
+            network = _with_fermentation(network, wide.network if wide else None)
+        network = variant(network, changes)
+        found = compile_universe(network, digest) if wide is None else _within_open(network, wide, digest)
+        _write(found, compiled)
     found = _read(compiled)
     notes = biomass_notes(found.network, changes)
     return replace(found, network=replace(found.network, reaction_notes=notes))

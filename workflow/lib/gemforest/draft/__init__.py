@@ -27,7 +27,7 @@ from gemforest.draft.constraints import read_hard, read_reference, read_soft
 from gemforest.draft.problem import MAINTENANCE, CarvingOptions, build_problem
 from gemforest.draft.purpose import Purpose, directions, purposes
 from gemforest.draft.rules import SPONTANEOUS, accepted_calls, with_paralogs
-from gemforest.draft.same_enzyme import resource_path, shared_enzymes
+from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.errors import GenomeError, InputError
 from gemforest.fluxes import growth
 from gemforest.gprs import genes_of, parse_gpr
@@ -37,7 +37,7 @@ from gemforest.models import Network
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import Universe, consistent, load_universe, subnetwork
+from gemforest.universe import Universe, consistent, load_universe, shared_enzymes_path, subnetwork
 
 FILES = {
     "draft.soft_constraints": read_soft,
@@ -285,7 +285,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 def _resources(context: Context) -> dict[str, str]:
     """Digests of the user's files, each read first, so that a fault stops the stage before any genome."""
-    digests = {"fermentation_reactions": file_sha256(resource_path())}
+    digests = {"fermentation_reactions": file_sha256(shared_enzymes_path())}
     for key, read in FILES.items():
         name = context.config["draft"][key.removeprefix("draft.")]
         if name:
@@ -299,7 +299,7 @@ def _resources(context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="draft",
-    version=5,
+    version=6,
     reads=("reaction_scores", "gene_reactions"),
     writes=("draft_reactions", "drafts"),
     parameters=(

@@ -30,7 +30,7 @@ def carve(universe: str, scores: Mapping[str, float], options: CarvingOptions) -
 
     set_default_solver("scip")
     model = load_model(universe)
-    prefixed = {f"R_{reaction}": score for reaction, score in scores.items()}
+    prefixed = _known(model, scores)
     solver = solver_instance(model)
     solver.problem.setParam("timing/clocktype", CPU_CLOCK)
     try:
@@ -57,7 +57,7 @@ def carve(universe: str, scores: Mapping[str, float], options: CarvingOptions) -
 
 
 def _known(model: Any, constraints: Mapping[str, Any]) -> dict[str, Any]:
-    """Constraints on reactions that the model has, with prefixed ids."""
+    """Scores of or constraints on reactions that the model has, with prefixed ids."""
     return {f"R_{r}": value for r, value in constraints.items() if f"R_{r}" in model.reactions}
 
 

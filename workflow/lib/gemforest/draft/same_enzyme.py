@@ -3,22 +3,18 @@
 BiGG's models name the genes of an enzyme for the reaction that they use it for: with oxygen, mostly. What the same
 enzyme does without (`resources/fermentation_reactions.tsv`) then has no evidence, the carving has oxygen and leaves it
 out, and the model cannot live without. Here such a reaction takes the score and the genes of the one that has them.
+
+So with the ATP synthase: CarveMe's universes have it with the protons of a periplasm (`ATPS4rpp`), BiGG's models of
+Gram-positives, mycobacteria, clostridia and archaea with those outside (`ATPS4r`), and in the universes the two are
+one. The genes of the latter would speak for nothing, and those cells could not respire.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 
-from gemforest.config import WORKFLOW
 from gemforest.gprs import Gate, Rule, genes_of, parse_gpr
-
-
-def resource_path() -> Path:
-    """The table of reactions that share an enzyme."""
-    return WORKFLOW.parent / "resources" / "fermentation_reactions.tsv"
+from gemforest.universe import shared_enzymes as shared_by_table
 
 
 def shared_enzymes(gprs: Mapping[str, str], scores: Mapping[str, float]) -> dict[str, str]:
@@ -30,19 +26,16 @@ def shared_enzymes(gprs: Mapping[str, str], scores: Mapping[str, float]) -> dict
         Reaction to rule and to score. A reaction that scores as well by itself is left alone.
     """
     found = {}
-    for reaction, sources, subunits in _table():
-        known = [s for s in sources if s in scores and _largest_complex(parse_gpr(gprs.get(s, ""))) >= subunits]
+    for row in shared_by_table():
+        known = [s for s in row.sources if s in scores and _subunits(gprs.get(s, "")) >= row.least_subunits]
         best = max(known, key=lambda source: (scores[source], source), default=None)
-        if best is not None and scores[best] > max(scores.get(reaction, 0.0), 0.0):
-            found[reaction] = best
+        if best is not None and scores[best] > max(scores.get(row.reaction, 0.0), 0.0):
+            found[row.reaction] = best
     return found
 
 
-@cache
-def _table() -> tuple[tuple[str, tuple[str, ...], int], ...]:
-    with resource_path().open(encoding="utf-8", newline="") as handle:
-        rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["same_enzyme_as"]]
-    return tuple((row["reaction"], tuple(row["same_enzyme_as"].split(";")), int(row["least_subunits"])) for row in rows)
+def _subunits(gpr: str) -> int:
+    return _largest_complex(parse_gpr(gpr))
 
 
 def _largest_complex(rule: Rule | None) -> int:

@@ -166,7 +166,7 @@ def _versions(context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="embed",
-    version=1,
+    version=2,
     reads=("proteins",),
     writes=("embeddings",),
     parameters=("embed.enabled", "embed.encoder", "embed.device", "embed.compute", "embed.references", "embed.store"),

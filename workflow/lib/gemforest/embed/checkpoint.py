@@ -30,6 +30,11 @@ HUB_NAMES = (
     "esm2_t48_15B_UR50D",
 )
 BUILT_IN = {"small": "esm2_gemforest_small.pt"}
+NOT_YET = (
+    "embed.encoder: `large` is not offered yet, for it takes a GPU to train and none was at hand; train it with "
+    "`python scripts/train_encoder.py --method gradient --layers 6 --width 320 --heads 20 --crop 512 --device cuda "
+    "--name esm2_gemforest_large --data DATA --work FOLDER` and name the .pt file here, or set `small` or one of: "
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ def find(encoder: str, project: Path, resources: Path, cache: Path) -> Checkpoin
     InfrastructureError
         The file changed since its first use, or the download failed.
     """
+    if encoder == "large":
+        raise InputError(NOT_YET + ", ".join(HUB_NAMES))
     if encoder in BUILT_IN:
         path = resources / "encoder" / BUILT_IN[encoder]
     elif encoder in HUB_NAMES:

@@ -24,6 +24,8 @@ from gemforest.errors import InfrastructureError, InputError
 from gemforest.sequences import normalise
 
 if TYPE_CHECKING:
+    import torch
+
     from gemforest.embed.forward import PackedEncoder
 
 # Tokens of one batch: on a CPU its activations are to stay in the cache, a GPU wants large matrices.
@@ -152,6 +154,13 @@ def _average(means: np.ndarray, windows: Windows, proteins: int, width: int) -> 
     return (total / weight[:, None]).astype(np.float32), counts
 
 
+def device_of(place: Place, number: int) -> torch.device:
+    """The device of the process with this number: a GPU of its own, or the CPU."""
+    import torch
+
+    return torch.device("cuda", number % place.count) if place.device == "cuda" else torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class Worker:
     """The encoder of one process."""
@@ -166,11 +175,10 @@ class Worker:
 
         from gemforest.embed.forward import PackedEncoder
 
-        device = torch.device("cuda", number % place.count) if place.device == "cuda" else torch.device("cpu")
         if place.device == "cpu":
             torch.set_num_threads(1)
         compute = getattr(torch, place.compute)
-        encoder = PackedEncoder.from_esm(load(checkpoint, allow_random), device, compute)
+        encoder = PackedEncoder.from_esm(load(checkpoint, allow_random), device_of(place, number), compute)
         return cls(encoder, CUDA_BUDGET if place.device == "cuda" else CPU_BUDGET)
 
     def means(self, pieces: Sequence[bytes]) -> np.ndarray:

@@ -38,7 +38,7 @@ from gemforest.reviewed import SEQUENCES, ec_resource
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import UNIVERSES, load_universe, universe_digest
+from gemforest.universe import UNIVERSES, load_universe, shared_enzymes, shared_enzymes_path, universe_digest
 
 AUTO = "auto"
 WEIGHED = ("E", "A", "U", "P", "N")
@@ -59,12 +59,12 @@ def process(task: Task) -> Products:
     hits = task.read("hits", ["gene_id", "target", "bitscore", "alignment_length", "target_length"])
     lineage = _lineage(task, hits)
     universe = lineage["universe"][0].as_py()
-    scored = score_reactions(
-        rules_of(universe, task.context.cache),
+    columns = (
         hits["gene_id"].to_numpy(zero_copy_only=False),
         np.array(hits["target"].to_pylist(), dtype=str),
         hits["bitscore"].to_numpy(),
     )
+    scored = score_reactions(rules_of(universe, task.context.cache), *columns)
     with_evidence = sum(score.score > 0 for score in scored)
     least = task.parameters["draft.min_reactions"]
     if with_evidence < least:
@@ -84,6 +84,7 @@ def process(task: Task) -> Products:
     floor = task.parameters["evidence.floor"]
     probabilities = reaction_probabilities(calls, floor, network, {score.reaction for score in scored})
     way = "carveme" if listened == ["D"] else task.parameters["evidence.scores"]
+    scored += scored_beside(universe, scored, columns, task.context.cache)
     made = (
         {}
         if way == "carveme"
@@ -175,6 +176,23 @@ def rules_of(universe: str, cache: Path) -> Rules:
     return load_rules(load_universe(universe, cache).network.reactions)
 
 
+@lru_cache(maxsize=5)
+def _rules_beside(universe: str, cache: Path) -> Rules:
+    """The gene rules of reactions outside a universe whose enzymes do reactions of it (`universe.shared_enzymes`)."""
+    inside = set(load_universe(universe, cache).network.reactions)
+    return load_rules(sorted({source for row in shared_enzymes() for source in row.sources} - inside))
+
+
+def scored_beside(
+    universe: str, scored: list[ReactionScore], columns: tuple[np.ndarray, np.ndarray, np.ndarray], cache: Path
+) -> list[ReactionScore]:
+    """Scores of these reactions, by the universe's median: CarveMe's scores stay what they are."""
+    positive = [score.score for score in scored if score.score > 0]
+    if not positive:
+        return []
+    return score_reactions(_rules_beside(universe, cache), *columns, median=float(np.median(positive)))
+
+
 def _reaction_scores(
     genome_id: str,
     universe: str,
@@ -212,6 +230,7 @@ def _reaction_scores(
 
 def _resources(context: Context) -> dict[str, str]:
     gprs = {"bigg_gprs": file_sha256(carveme_data("generated/bigg_gprs.csv.gz"))}
+    gprs["fermentation_reactions"] = file_sha256(shared_enzymes_path())
     fits = evidence_digests("clades.tsv", "homologs.json", "reactions.json", "genes.json")
     listened = set(context.config["evidence"]["sources"])
     if listened != {"D"}:
@@ -236,7 +255,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="evidence",
-    version=5,
+    version=6,
     reads=("hits", "homologs", "enzyme_hits", "proteins", "embeddings"),
     writes=("gene_reactions", "reaction_scores", "dark_enzymes", "lineages", "evidence_sources"),
     parameters=PARAMETERS,

@@ -36,7 +36,7 @@ class ReactionScore:
 
 
 def score_reactions(
-    rules: Rules, gene_ids: np.ndarray, targets: np.ndarray, bitscores: np.ndarray
+    rules: Rules, gene_ids: np.ndarray, targets: np.ndarray, bitscores: np.ndarray, median: float | None = None
 ) -> list[ReactionScore]:
     """Scores of all reactions with a hit, sorted by reaction.
 
@@ -47,6 +47,8 @@ def score_reactions(
     gene_ids, targets, bitscores
         h hits: the genome's gene, the database gene, the bit score. Among hits of one target with the same score the
         gene that comes first counts (CarveMe leaves it to chance).
+    median
+        By which scores are divided: that of the positive ones unless given.
 
     Returns
     -------
@@ -68,7 +70,8 @@ def score_reactions(
     score = np.maximum.reduceat(protein_score, rules.reaction_start[:-1])
     hit = np.logical_or.reduceat(protein_hit, rules.reaction_start[:-1])
     positive = score[hit & (score > 0)]
-    median = float(np.median(positive)) if len(positive) else float("nan")
+    if median is None:
+        median = float(np.median(positive)) if len(positive) else float("nan")
 
     scored = []
     for r in np.flatnonzero(hit).tolist():
