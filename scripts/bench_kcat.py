@@ -4,7 +4,8 @@
 
 Predictions out of fold are those that `scripts/train_kcat.py` left in the work folder (it is run first). Accuracy:
 five folds grouped by homology cluster and the published train and valid split, beside the same rows' EC class mean,
-the value of the same sequence and EC number where there is one, and extra trees on composition, fingerprint and EC.
+the value of the same sequence and EC number where there is one, and extra trees on composition, fingerprint, EC and the
+mark of engineered variants. Figures are given for all rows and for natural enzymes, which are what a genome has.
 Intervals: each fold calibrated on the other four, coverage by DIAMOND's identity to what the fit was trained on, bins
 merged until they hold 1,000 rows. `--only speed` times a genome's worth of pairs.
 """
@@ -59,8 +60,15 @@ def main() -> None:
         parsed.json.write_text(json.dumps({"machine": machine, "records": records}, indent=1) + "\n")
 
 
-def out_of_fold_values(table: Table, oof: dict[str, NDArray[Any]]) -> dict[str, calibration.Calibrated]:
-    """Values and intervals of `grouped` and `valid` rows, weights and quantiles of each fold fitted on the others."""
+def out_of_fold_values(
+    table: Table, oof: dict[str, NDArray[Any]], marked: bool = True
+) -> dict[str, calibration.Calibrated]:
+    """Values and intervals of `grouped` and `valid` rows, weights and quantiles of each fold fitted on the others.
+
+    Without `marked` nothing is told of which rows are engineered variants.
+    """
+    if not marked:
+        oof = {name: np.zeros_like(part) if name.endswith("_variant") else part for name, part in oof.items()}
     cuts = json.loads((predictor.RESOURCE / predictor.CALIBRATION).read_text())["cosine_cuts"]
     found = {}
     for kind in ("grouped", "no_structure", "valid"):
@@ -84,7 +92,7 @@ def accuracy(
     table: Table, oof: dict[str, NDArray[Any]], identity: dict[str, NDArray[Any]], work: Path, quick: bool
 ) -> list[dict[str, Any]]:
     """R², r and RMSE of the predictor and its baselines, and of its parts."""
-    values = out_of_fold_values(table, oof)
+    values, unmarked = out_of_fold_values(table, oof), out_of_fold_values(table, oof, marked=False)
     every = np.ones(len(table.y), bool)
     splits = {"grouped": (values["grouped"].value, every), "valid": (values["valid"].value, table.valid)}
     records = []
@@ -92,10 +100,11 @@ def accuracy(
         kind = "grouped" if split == "grouped" else "valid"
         methods = {
             "predictor": value,
+            "predictor, not told of variants": unmarked[split].value,
             "general": oof[f"{kind}_general"],
             "general + local": oof[f"{kind}_general"] + oof[f"{kind}_local"],
             "networks": oof[f"{kind}_network"],
-            "EC class mean": oof[f"{kind}_class_mean"],
+            "EC class mean": look_up(table, split, same_sequence=False),
             "same sequence and EC, else EC class mean": look_up(table, split),
         }
         if split == "grouped":
@@ -103,10 +112,13 @@ def accuracy(
         if not quick:
             methods["extra trees"] = kept_trees(table, split, work)
         for name, predicted in methods.items():
-            found = scores(table.y[rows], predicted[rows])
-            records.append(
-                {"what": f"{split}: {name}", "n": int(rows.sum())} | {key: round(v, 4) for key, v in found.items()}
-            )
+            for ending, chosen in (("", rows), (", natural enzymes", rows & ~table.rows.engineered)):
+                found = scores(table.y[chosen], predicted[chosen])
+                about = {"bias": float(np.mean(predicted[chosen] - table.y[chosen]))} | found
+                records.append(
+                    {"what": f"{split}: {name}{ending}", "n": int(chosen.sum())}
+                    | {key: round(v, 4) for key, v in about.items()}
+                )
         for label, chosen in merged(identity[kind], rows).items():
             found = scores(table.y[chosen], value[chosen])
             records.append(
@@ -138,6 +150,8 @@ def intervals(table: Table, oof: dict[str, NDArray[Any]], identity: dict[str, ND
             f"identity {label} %": chosen
             for label, chosen in merged(identity["valid" if kind == "valid" else "grouped"], rows).items()
         }
+        for ending, some in (("natural enzymes", ~table.rows.engineered), ("variants", table.rows.engineered)):
+            groups[ending] = rows & some
         groups |= {f"bin {name}": rows & (told.bins == name) for name in calibration.IDENTITY_BINS}
         for label, chosen in groups.items():
             if chosen.any():
@@ -160,7 +174,7 @@ def parts_of(table: Table, split: str) -> list[tuple[NDArray[np.int64], NDArray[
     return [(np.flatnonzero(table.fold != k), np.flatnonzero(table.fold == k)) for k in range(5)]
 
 
-def look_up(table: Table, split: str) -> NDArray[np.float64]:
+def look_up(table: Table, split: str, same_sequence: bool = True) -> NDArray[np.float64]:
     """Mean of the training rows of the same sequence and EC number; where there is none, the EC class mean."""
     found = np.full(len(table.y), np.nan)
     for train, test in parts_of(table, split):
@@ -170,20 +184,21 @@ def look_up(table: Table, split: str) -> NDArray[np.float64]:
         known = pd.Series(table.y[train]).groupby(keys).mean().to_dict()
         for i in test:
             ec = table.rows.ec[i]
-            found[i] = known.get((table.rows.protein[i], ec), ecmeans.lookup(means, [ec])[0].mean)
+            mean = ecmeans.lookup(means, [ec])[0].mean
+            found[i] = known.get((table.rows.protein[i], ec), mean) if same_sequence else mean
     return found
 
 
 def kept_trees(table: Table, split: str, work: Path) -> NDArray[np.float64]:
     """Extra trees' predictions, from the work folder where they were made before."""
-    path = work / f"extra_trees_{split}_{TREES}.npy"
+    path = work / f"extra_trees_marked_{split}_{TREES}.npy"
     if not path.is_file():
         np.save(path, extra_trees(table, split))
     return np.asarray(np.load(path), float)
 
 
 def extra_trees(table: Table, split: str) -> NDArray[np.float64]:
-    """Extra trees on residue and pair frequencies, Morgan counts, descriptors and EC fields."""
+    """Extra trees on residue and pair frequencies, Morgan counts, descriptors, EC fields and the variant's mark."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     substrates = features.substrates(table.smiles, features.descriptor_names())
@@ -192,7 +207,8 @@ def extra_trees(table: Table, split: str) -> NDArray[np.float64]:
     fields = [(ec.split(".") + [""] * 4)[:4] for ec in table.rows.ec]
     classes = np.array([[float(field) if field.isdigit() else -1.0 for field in row] for row in fields], np.float32)
     chemistry = np.hstack([substrates.morgan[:, common], substrates.descriptors])
-    inputs = np.hstack([proteins[table.rows.protein], chemistry[table.rows.substrate], classes])
+    marks = table.rows.engineered[:, None]
+    inputs = np.hstack([proteins[table.rows.protein], chemistry[table.rows.substrate], classes, marks])
     found = np.full(len(table.y), np.nan)
     for train, test in parts_of(table, split):
         trees = ExtraTreesRegressor(TREES, min_samples_leaf=3, max_features=0.1, random_state=0)

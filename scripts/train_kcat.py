@@ -8,6 +8,9 @@ the first six calibrate the last. Each fit is kept in the work folder, so an int
 `--without` leaves out the rows whose protein is at least 90 % identical, over 80 % of its length, to one in a FASTA
 file.
 
+Rows without a UniProt accession are engineered variants: their sequences are those of others but for a residue or two.
+They are marked so for the calibration (`calibration.py`), by which all is told of natural enzymes.
+
 What is fitted on all rows is free of turnover numbers: the axes of the features, the weights of the words, and the
 discriminant axes of enzymes (Fisher), fitted on Swiss-Prot's EC numbers in resources/ec.
 """
@@ -37,7 +40,7 @@ from gemforest.kinetics import calibration, ecmeans, features, predictor, regres
 from gemforest.kinetics.regression import Floats, Rows, Views
 
 PLACE = Path(__file__).resolve().parents[1] / "resources"
-VERSION = "1.1"
+VERSION = "1.2"
 FIT = 2
 """Raise it when a fit changes: fits kept in a work folder are then made again."""
 FOLDS = 5
@@ -48,6 +51,7 @@ START = (0.01, 0.06, 0.08, 0.035, 0.06, 0.03, 0.005, 0.01, 0.035, 0.03, 0.25, 0.
 """Where the search for block variances starts; the rows of the fit decide where it ends."""
 EPOCHS, BATCH, HIDDEN = 20, 128, (128, 64)
 SEED = 20
+NETWORKS = 3
 CHECK = "check.tsv"
 
 Arrays = dict[str, NDArray]  # type: ignore[type-arg]
@@ -73,7 +77,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=PLACE / "kcat")
     parser.add_argument("--without", type=Path, help="FASTA of proteins whose rows are left out")
-    parser.add_argument("--networks", type=int, default=1)
+    parser.add_argument("--networks", type=int, default=NETWORKS)
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     parsed.work.mkdir(parents=True, exist_ok=True)
@@ -105,7 +109,7 @@ def read_table(path: Path, work: Path, without: Path | None) -> Table:
     return Table(
         proteins.tolist(),
         smiles.tolist(),
-        Rows(protein, substrate, frame.ec.fillna("").tolist()),
+        Rows(protein, substrate, frame.ec.fillna("").tolist(), frame.uniprot.isna().to_numpy()),
         frame.log10_kcat.to_numpy(float),
         frame.cluster5mer.to_numpy(),
         (frame.split == "valid").to_numpy(),
@@ -420,7 +424,7 @@ def out_of_fold(trainer: Trainer) -> Arrays:
         for kind in kinds:
             rows = table.rows.take(every[asked])
             if kind == "no_structure":
-                rows = Rows(rows.protein, np.full(len(rows.ec), -1), rows.ec)
+                rows = Rows(rows.protein, np.full(len(rows.ec), -1), rows.ec, rows.variant)
             for part, values in vars(regression.parts(arrays, means, trainer.views, rows)).items():
                 found[kind].setdefault(part, np.full(len(every), np.nan))[asked] = values
     stored: Arrays = {f"{kind}_{part}": values for kind, some in found.items() for part, values in some.items()}

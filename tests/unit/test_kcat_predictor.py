@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from projects import REPOSITORY
 
 from gemforest.errors import InfrastructureError
-from gemforest.kinetics import calibration, ecmeans, features, regression
+from gemforest.kinetics import calibration, ecmeans, features, predictor, regression
 from gemforest.kinetics.predictor import Prediction, Predictor, ec_means, load_predictor
 
 FOLDER = REPOSITORY / "resources" / "kcat"
@@ -126,6 +127,29 @@ def test_the_structures_of_one_genome_are_not_worked_out_again_for_the_next(
     assert len(worked) == 2
 
 
+def test_a_pair_is_worked_out_once_and_is_the_same_in_any_company() -> None:
+    relatives = [(protein(250, k), GLUCOSE, ["2.7.1.1"]) for k in range(40)]
+    lonely, crowded = load_predictor(), load_predictor()
+    alone = [lonely.predict([one], [smiles], [ecs]) for one, smiles, ecs in relatives]
+    first = crowded.predict(*(list(column) for column in zip(*relatives, strict=True)))
+    assert crowded.worked_out == crowded.asked == 40
+    again = crowded.predict(*(list(column) for column in zip(*relatives[::-1], strict=True)))
+    assert (crowded.asked, crowded.worked_out) == (80, 40)
+    for k, one in enumerate(alone):
+        for name in ("log10_kcat", "sd", "lower90", "similarity_bin", "tier"):
+            assert getattr(one, name)[0] == getattr(first, name)[k] == getattr(again, name)[39 - k]
+
+
+def test_no_more_pairs_are_kept_than_memory_is_set_aside_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor, "KEPT", 3)
+    one = load_predictor()
+    for k in range(3):
+        pairs = [protein(100, k), protein(100, k + 1)], [None, None], [[], []]
+        assert same(one.predict(*pairs), load_predictor().predict(*pairs))
+        assert len(one._kept) <= 3
+    assert one.asked == 6 and one.worked_out < 6
+
+
 def test_several_ec_numbers_are_averaged_and_their_difference_widens_the_interval(shipped: Predictor) -> None:
     sequence = protein(300, 3)
     one, other, both = (
@@ -195,13 +219,30 @@ def test_tanimoto_of_counts_is_minimum_over_maximum() -> None:
     assert regression.tanimoto(one, other)[0] == pytest.approx([2 / 4, 1.0])
 
 
+def test_values_and_intervals_are_those_of_natural_enzymes_unless_a_row_is_a_variant() -> None:
+    generator = np.random.default_rng(8)
+    parts, truth, structured = made_up_parts(4000, generator)
+    variant = (np.arange(4000) % 2).astype(float)
+    parts = dataclasses.replace(parts, variant=variant)
+    truth = truth - 0.7 * variant + variant * generator.normal(0, 1.5, 4000)
+    settings = calibration.fit(parts, truth, structured, [0.4, 0.6, 0.8])
+    natural, engineered = (
+        calibration.apply(settings, dataclasses.replace(parts, variant=np.full(4000, mark)), structured)
+        for mark in (0.0, 1.0)
+    )
+    assert np.allclose(natural.value - engineered.value, 0.7, atol=0.25)
+    assert np.mean(engineered.sd**2 - natural.sd**2) == pytest.approx(1.5**2, abs=0.6)
+
+
 def made_up_parts(n: int, generator: np.random.Generator) -> tuple[regression.Parts, np.ndarray, np.ndarray]:
     """Rows whose truth is the class mean plus 0.5 of `general`'s deviation from it, noise larger for wide classes."""
     mean, deviation, sd = generator.normal(size=n), generator.normal(size=n), generator.uniform(0.3, 2, n)
     truth = mean + 0.5 * deviation + sd * generator.standard_t(4, n) / np.sqrt(2)
     zeros = np.zeros(n)
     similarity = generator.uniform(0, 1, n)
-    parts = regression.Parts(mean + deviation, zeros, mean + deviation, zeros, mean, sd, np.full(n, 4), similarity)
+    parts = regression.Parts(
+        mean + deviation, zeros, mean + deviation, zeros, mean, sd, np.full(n, 4), similarity, zeros
+    )
     return parts, truth, np.ones(n, bool)
 
 

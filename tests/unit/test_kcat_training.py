@@ -39,6 +39,7 @@ def test_rows_of_proteins_left_out_go_and_the_folds_of_the_others_stay(training:
         "ec": ["1.1.1.1"] * 11,
         "split": ["train", "valid"] * 5 + ["train"],
         "cluster5mer": [*range(10), 3],
+        "uniprot": ["P1", None] * 5 + ["P2"],
     }
     path, fasta = tmp_path / "rows.parquet", tmp_path / "out.faa"
     pd.DataFrame(rows).to_parquet(path)
@@ -49,3 +50,5 @@ def test_rows_of_proteins_left_out_go_and_the_folds_of_the_others_stay(training:
     fold = dict(zip(whole.y, whole.fold, strict=True))
     assert {y: fold[y] for y in less.y} == dict(zip(less.y, less.fold, strict=True))
     assert proteins[3] not in less.proteins and proteins[5] in less.proteins
+    assert whole.rows.engineered.tolist() == [False, True] * 5 + [False]
+    assert less.rows.engineered.tolist() == [False, True, False] + [False, True] * 3

@@ -637,7 +637,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="kinetics",
-    version=2,
+    version=3,
     reads=("model_reactions", "drafts", "proteins", "gene_reactions"),
     writes=TABLES_WRITTEN,
     parameters=(

@@ -1,14 +1,16 @@
 """Turnover numbers of enzyme and substrate from sequence, structure and EC number, with their uncertainty.
 
 The fitted parameters are arrays in `resources/kcat`, made by `scripts/train_kcat.py`; nothing but numpy and RDKit is
-needed to use them. Without a structure or an EC number a prediction is made from what there is, and its tier says so;
+needed to use them. What was predicted for a pair is kept, so that a shard of related genomes asks each worker once.
+Without a structure or an EC number a prediction is made from what there is, and its tier says so;
 without a usable sequence it is the EC class's mean, and without that the global one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,10 @@ MODEL = "model.npz"
 NORMAL = 1.645
 """90 % of a normal distribution lie within this many standard deviations."""
 ROWS_AT_ONCE = 4000
+KEPT = 100_000
+"""Pairs that stay in a worker, about 0.3 kB each."""
+DECIMALS = 8
+"""Of what is told: below it a prediction would depend on which others are worked out with it."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Predictor:
     ) -> None:
         self._arrays, self._means, self._calibration = arrays, means, calibration
         self.version = str(calibration["version"])
+        self.asked = self.worked_out = 0
+        self._kept: dict[bytes, tuple[float, float, float, str, bool]] = {}
 
     def predict(
         self,
@@ -78,7 +86,7 @@ class Predictor:
         ecs: Sequence[Sequence[str]],
         embeddings: NDArray[np.floating[Any]] | None = None,
     ) -> Prediction:
-        """Predict n pairs.
+        """Predict n pairs; those that were predicted before are not worked out again.
 
         Parameters
         ----------
@@ -114,34 +122,24 @@ class Predictor:
     def _by_class(self, ecs: Sequence[Sequence[str]]) -> Prediction:
         """Class means, and their spread, for every pair."""
         found = [ecmeans.lookup(self._means, numbers) for numbers in ecs]
-        values = np.array([one.mean for one, _ in found], float)
-        sds = np.array([one.sd for one, _ in found], float)
+        values = np.array([one.mean for one, _ in found], float) + self._calibration["class_shift"]
+        sds = np.array([one.sd for one, _ in found], float) * self._calibration["class_factor"]
         tiers = np.array(["ec_mean" if depth else "global" for _, depth in found], dtype="<U22")
         bins = np.array(["none"] * len(found), dtype="<U8")
         return Prediction(values, sds, values - NORMAL * sds, values + NORMAL * sds, bins, tiers)
 
     def _fill(self, found: Prediction, pairs: Sequence[tuple[int, str, str, str]]) -> None:
         """Write predictions of (place, protein, structure, EC number) into `found`, several for one place averaged."""
-        proteins = sorted({pair[1] for pair in pairs})
-        structures = sorted({pair[2] for pair in pairs if pair[2]})
-        views = regression.Views(self._arrays, proteins, structures)
-        protein_of = {text: k for k, text in enumerate(proteins)}
-        structure_of = {text: k if views.readable[k] else -1 for k, text in enumerate(structures)}
-        rows = regression.Rows(
-            np.array([protein_of[pair[1]] for pair in pairs], np.int64),
-            np.array([structure_of.get(pair[2], -1) for pair in pairs], np.int64),
-            [pair[3] for pair in pairs],
-        )
-        structured = rows.substrate >= 0
-        blocks = []
-        for start in range(0, len(pairs), ROWS_AT_ONCE):
-            part = np.arange(start, min(start + ROWS_AT_ONCE, len(pairs)))
-            told = regression.parts(self._arrays, self._means, views, rows.take(part))
-            blocks.append(calibration.apply(self._calibration, told, structured[part]))
+        keys = [_key(*pair[1:]) for pair in pairs]
+        self.asked += len(keys)
+        new = {key: pair[1:] for key, pair in zip(keys, pairs, strict=True) if key not in self._kept}
+        told = self._kept | dict(zip(new, self._work_out(list(new.values())), strict=True))
+        self.worked_out += len(new)
+        while len(self._kept) > KEPT - len(new) and self._kept:
+            del self._kept[next(iter(self._kept))]
+        self._kept |= {key: told[key] for key in list(new)[:KEPT]}
+        value, sd, half, bins, structured = (np.array(part) for part in zip(*(told[key] for key in keys), strict=True))
         place = np.array([pair[0] for pair in pairs], np.int64)
-        value, sd, half = (
-            np.concatenate([getattr(block, name) for block in blocks]) for name in ("value", "sd", "half")
-        )
         count = np.bincount(place, minlength=len(found.tier))
         asked = np.flatnonzero(count)
 
@@ -153,8 +151,34 @@ class Predictor:
         width = average(half) * np.sqrt(variance / average(sd**2))
         found.log10_kcat[asked], found.sd[asked] = mean, np.sqrt(variance)
         found.lower90[asked], found.upper90[asked] = mean - width, mean + width
-        found.similarity_bin[place] = np.concatenate([block.bins for block in blocks])
+        found.similarity_bin[place] = bins
         found.tier[place] = np.where(structured, "predicted", "predicted_no_structure")
+
+    def _work_out(self, pairs: Sequence[tuple[str, str, str]]) -> Iterator[tuple[float, float, float, str, bool]]:
+        """Value, deviation, half width, bin, and whether the structure was used, of (protein, structure, EC number)."""
+        if not pairs:
+            return
+        proteins = sorted({pair[0] for pair in pairs})
+        structures = sorted({pair[1] for pair in pairs if pair[1]})
+        views = regression.Views(self._arrays, proteins, structures, np.float64)
+        protein_of = {text: k for k, text in enumerate(proteins)}
+        structure_of = {text: k if views.readable[k] else -1 for k, text in enumerate(structures)}
+        rows = regression.Rows(
+            np.array([protein_of[pair[0]] for pair in pairs], np.int64),
+            np.array([structure_of.get(pair[1], -1) for pair in pairs], np.int64),
+            [pair[2] for pair in pairs],
+        )
+        structured = rows.substrate >= 0
+        for start in range(0, len(pairs), ROWS_AT_ONCE):
+            part = np.arange(start, min(start + ROWS_AT_ONCE, len(pairs)))
+            told = regression.parts(self._arrays, self._means, views, rows.take(part))
+            made = calibration.apply(self._calibration, told, structured[part])
+            numbers = (np.round(values, DECIMALS).tolist() for values in (made.value, made.sd, made.half))
+            yield from zip(*numbers, made.bins.tolist(), structured[part].tolist(), strict=True)
+
+
+def _key(protein: str, structure: str, ec: str) -> bytes:
+    return hashlib.blake2b("\n".join((protein, structure, ec)).encode(), digest_size=16).digest()
 
 
 def load_predictor(folder: Path | None = None) -> Predictor:
@@ -181,7 +205,11 @@ def load_predictor(folder: Path | None = None) -> Predictor:
 def ec_means(folder: Path | None = None) -> Mapping[str, tuple[float, float, int]]:
     """EC prefix of 0 to 4 fields to mean log10(kcat / s^-1), standard deviation and number of values behind it.
 
-    The empty prefix is the global prior.
+    Of natural enzymes; the empty prefix is the global prior.
     """
-    means = ecmeans.read((folder or RESOURCE) / CLASS_MEANS)
-    return {prefix: (one.mean, one.sd, one.n) for prefix, one in means.items()}
+    folder = folder or RESOURCE
+    means = ecmeans.read(folder / CLASS_MEANS)
+    told = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    return {
+        prefix: (one.mean + told["class_shift"], one.sd * told["class_factor"], one.n) for prefix, one in means.items()
+    }

@@ -6,6 +6,9 @@ generalised least squares, errors correlated within homology clusters, so that a
 as many. `local`: what members of the nearest cluster said beyond that, the best linear prediction from the same
 covariance; zero where no cluster is near. `network`: the mean of small ReLU networks on the same views.
 
+In float64 a prediction agrees with that of the same pair in any other company to about 1e-12, so that rounding makes it
+the same; in float32, in which fits are made, only to 1e-6.
+
 Without a structure each substrate feature is its mean over the training substrates, which is the mean prediction over
 them; without an EC number its features are zero. Arrays only, no code is loaded.
 """
@@ -14,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gemforest.kinetics import ecmeans, features
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Arrays = Mapping[str, NDArray]  # type: ignore[type-arg]
 
 ONE_HOT_LEVELS = (1, 2, 3)
@@ -80,15 +84,25 @@ ONE_HOT_SCALE = 3.0
 
 @dataclass(frozen=True)
 class Rows:
-    """n pairs: index of the protein, index of the substrate (-1: no structure), EC number (empty: none)."""
+    """n pairs: index of the protein, index of the substrate (-1: no structure), EC number (empty: none).
+
+    `variant` says which proteins are engineered variants (n, bool); None: all are natural.
+    """
 
     protein: NDArray[np.int64]
     substrate: NDArray[np.int64]
     ec: Sequence[str]
+    variant: NDArray[np.bool_] | None = None
+
+    @property
+    def engineered(self) -> NDArray[np.bool_]:
+        """N, bool."""
+        return np.zeros(len(self.ec), bool) if self.variant is None else self.variant
 
     def take(self, chosen: NDArray[np.int64]) -> Rows:
         """Some of the rows."""
-        return Rows(self.protein[chosen], self.substrate[chosen], [self.ec[i] for i in chosen])
+        variant = None if self.variant is None else self.variant[chosen]
+        return Rows(self.protein[chosen], self.substrate[chosen], [self.ec[i] for i in chosen], variant)
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,8 @@ class Parts:
         n, spread within the EC class of `class_mean`, and its level.
     similarity
         n, cosine of the sketch with the nearest training protein's.
+    variant
+        n, 1 for engineered variants, else 0; the parts do not see it, what weighs them does (`calibration.py`).
     """
 
     general: NDArray[np.float64]
@@ -115,19 +131,23 @@ class Parts:
     class_sd: NDArray[np.float64]
     class_depth: NDArray[np.int64]
     similarity: NDArray[np.float64]
+    variant: NDArray[np.float64]
 
 
 class Views:
-    """Features of unique proteins and substrates in the coordinates that a fit works in."""
+    """Features of unique proteins and substrates in the coordinates that a fit works in, in this number type."""
 
-    def __init__(self, arrays: Arrays, proteins: Sequence[str], smiles: Sequence[str]) -> None:
-        frequencies = features.pair_frequencies(proteins)
+    def __init__(
+        self, arrays: Arrays, proteins: Sequence[str], smiles: Sequence[str], dtype: type[np.floating[Any]] = np.float32
+    ) -> None:
+        self.dtype = dtype
+        frequencies = features.pair_frequencies(proteins).astype(dtype)
         centred = frequencies - arrays["pair_mean"]
-        enzymes = centred @ arrays["enzyme_axes"].astype(np.float32)
+        enzymes = centred @ arrays["enzyme_axes"].astype(dtype)
         enzymes /= np.maximum(np.linalg.norm(enzymes, axis=1, keepdims=True), 1e-6)
         composition = np.column_stack([frequencies[:, :20], features.lengths(proteins)])
         self.protein: dict[str, Floats] = {
-            "pairs": centred @ arrays["pair_axes"].astype(np.float32),
+            "pairs": centred @ arrays["pair_axes"].astype(dtype),
             "enzymes": enzymes,
             "composition": (composition - arrays["composition_mean"]) * arrays["composition_scale"],
         }
@@ -135,11 +155,11 @@ class Views:
         # Row -1 stands for no structure and must be there to be masked.
         found = features.substrates(list(smiles) or [""], arrays["descriptor_names"].tolist())
         self.readable, self.fingerprint = found.readable, found.morgan
-        descriptors = (found.descriptors - arrays["descriptor_mean"]) * arrays["descriptor_scale"]
+        descriptors = (found.descriptors.astype(dtype) - arrays["descriptor_mean"]) * arrays["descriptor_scale"]
         self.substrate: dict[str, Floats] = {
-            "descriptors": np.clip(descriptors, -4, 4) @ arrays["descriptor_axes"].astype(np.float32),
-            "morgan": _projected(found.morgan, arrays, "morgan"),
-            "atom_pairs": _projected(found.pairs, arrays, "atom_pairs"),
+            "descriptors": np.clip(descriptors, -4, 4) @ arrays["descriptor_axes"].astype(dtype),
+            "morgan": _projected(found.morgan.astype(dtype), arrays, "morgan"),
+            "atom_pairs": _projected(found.pairs.astype(dtype), arrays, "atom_pairs"),
         }
         for view in self.substrate.values():
             view[~found.readable] = 0.0
@@ -149,7 +169,8 @@ class Views:
 def _projected(counts: Floats, arrays: Arrays, name: str) -> Floats:
     columns = arrays[f"{name}_columns"]
     return np.asarray(
-        (np.log1p(counts[:, columns]) - arrays[f"{name}_mean"]) @ arrays[f"{name}_axes"].astype(np.float32), np.float32
+        (np.log1p(counts[:, columns]) - arrays[f"{name}_mean"]) @ arrays[f"{name}_axes"].astype(counts.dtype),
+        counts.dtype,
     )
 
 
@@ -214,13 +235,14 @@ def _fourier(
     arrays: Arrays, views: Views, rows: Rows, substrate: NDArray[np.int64], block: Fourier, salt: int
 ) -> Floats:
     name = f"fourier_{block.name}"
-    scale = np.float32(np.sqrt(2.0 / block.width))
-    angle = arrays[f"{name}_phase"].astype(np.float32)[None, :]
+    dtype = views.dtype
+    scale = dtype(np.sqrt(2.0 / block.width))
+    angle = arrays[f"{name}_phase"].astype(dtype)[None, :]
     if block.protein:
-        own = views.protein[block.protein] @ arrays[f"{name}_protein"].astype(np.float32)
+        own = views.protein[block.protein] @ arrays[f"{name}_protein"].astype(dtype)
         angle = angle + own[rows.protein]
     if block.substrate:
-        own = views.substrate[block.substrate] @ arrays[f"{name}_substrate"].astype(np.float32)
+        own = views.substrate[block.substrate] @ arrays[f"{name}_substrate"].astype(dtype)
         # The last row, which -1 takes, is the mean over the training substrates.
         cosine = np.vstack([np.cos(own), arrays[f"{name}_mean_cos"][None, :]])[substrate]
         sine = np.vstack([np.sin(own), arrays[f"{name}_mean_sin"][None, :]])[substrate]
@@ -228,7 +250,7 @@ def _fourier(
     else:
         found = np.cos(angle)
     found = np.broadcast_to(found, (len(rows.ec), block.width)) * scale
-    return np.asarray(found * _signs(rows.ec, block.level, block.width, salt) if block.level else found, np.float32)
+    return np.asarray(found * _signs(rows.ec, block.level, block.width, salt) if block.level else found, dtype)
 
 
 def local_kernel(cosine: Floats, tanimoto: Floats, variances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -258,7 +280,7 @@ def network_input(arrays: Arrays, views: Views, rows: Rows, means: Mapping[str, 
     for name in ("descriptors", "morgan", "atom_pairs"):
         blocks.append(views.substrate[name][substrate] * (NETWORK_SCALES[name] * known[:, None]))
     blocks += [one_hot(arrays, rows.ec) * ONE_HOT_SCALE, class_features(means, rows.ec)]
-    return np.hstack([*blocks, known[:, None]]).astype(np.float32)
+    return np.hstack([*blocks, known[:, None]]).astype(views.dtype)
 
 
 def class_features(means: Mapping[str, ecmeans.ClassMean], ecs: Sequence[str]) -> Floats:
@@ -291,18 +313,19 @@ def parts(arrays: Arrays, means: Mapping[str, ecmeans.ClassMean], views: Views, 
         np.array([one.sd for one, _ in found], float),
         np.array([depth for _, depth in found], np.int64),
         similarity,
+        rows.engineered.astype(float),
     )
 
 
 def _networks(arrays: Arrays, inputs: Floats) -> Floats:
     """Number of networks × n."""
     count = arrays["network_0_bias"].shape[0]
-    found = np.empty((count, len(inputs)), np.float32)
+    found = np.empty((count, len(inputs)), inputs.dtype)
     for k in range(count):
         hidden = inputs
         for layer in range(3):
-            weights = arrays[f"network_{layer}_weights"][k].astype(np.float32)
-            hidden = hidden @ weights + arrays[f"network_{layer}_bias"][k].astype(np.float32)
+            weights = arrays[f"network_{layer}_weights"][k].astype(inputs.dtype)
+            hidden = hidden @ weights + arrays[f"network_{layer}_bias"][k].astype(inputs.dtype)
             if layer < 2:
                 hidden = np.maximum(hidden, 0)
         found[k] = hidden[:, 0]
@@ -311,7 +334,7 @@ def _networks(arrays: Arrays, inputs: Floats) -> Floats:
 
 def _local(arrays: Arrays, views: Views, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Similarity of each row's protein to the training set, and what its nearest cluster adds."""
-    stored = unit(arrays["local_sketch"].astype(np.float32))
+    stored = unit(arrays["local_sketch"].astype(np.float32)).astype(views.dtype)
     asked, row_of = np.unique(rows.protein, return_inverse=True)
     nearest = np.empty(len(asked), np.int64)
     similarity = np.empty(len(asked))
