@@ -3,8 +3,9 @@
     python scripts/bench_faults.py --notes results/faults.jsonl --json tests/bench/faults.json
 
 Each seed is a project of its own; the first half of the seeds keeps a file per genome, the other packs its tables.
-Every round is noted as it ends, and a campaign that was broken off goes on after the last one noted. `--summary` only
-counts the notes. With root also full disks and read-only folders.
+Every round is noted as it ends, with the commit that it struck, and a campaign that was broken off goes on after the
+last one noted. `--summary` only counts the notes. A note may be given `mended`, a commit that mended what it found: it
+is listed apart, and the round may be played again. With root also full disks and read-only folders.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def main() -> int:
         for number, seed in enumerate(parsed.seeds):
             if time.monotonic() < end:
                 play(seed, storages[number % len(storages)], parsed.faults, parsed.only, parsed.notes, end)
-    notes = [json.loads(line) for line in parsed.notes.read_text(encoding="utf-8").splitlines()]
+    every = [json.loads(line) for line in parsed.notes.read_text(encoding="utf-8").splitlines()]
+    notes = [note for note in every if not note.get("mended")]
     summary = summarise(notes)
     for record in summary:
         print(
@@ -62,7 +64,8 @@ def main() -> int:
             )
         )
     if parsed.json:
-        told = {"machine": machine(), "records": summary, "rounds": notes}
+        mended = [note for note in every if note.get("mended")]
+        told = {"machine": machine(), "records": summary, "rounds": notes, "mended_since": mended}
         parsed.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return int(any(note["broken"] for note in notes))
 
@@ -70,7 +73,7 @@ def main() -> int:
 def play(seed: int, storage: str, faults: int, only: Sequence[str], notes: Path, end: float) -> None:
     """Play the rounds of a seed that are not noted yet."""
     lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
-    done = {(note["seed"], note["storage"], note["round"]) for note in map(json.loads, lines)}
+    done = {(note["seed"], note["storage"], note["round"]) for note in map(json.loads, lines) if not note.get("mended")}
     planned = dict(enumerate(rounds(faults, random.Random(seed), only)))
     left = {number: names for number, names in planned.items() if (seed, storage, number) not in done}
     if not left:

@@ -94,7 +94,9 @@ def fit(jobs: list[dict[str, float]], pooled: bool) -> dict[str, object]:
     cpu, peak = (np.array([job[name] for job in jobs]) for name in ("cpu_s", "peak_mb"))
     workers = np.minimum(cores, genomes)
     if pooled:
-        time = covering(np.column_stack([one, genomes, protein]), cpu)
+        # A search goes by its protein, whoever it belongs to: with few jobs a column of genomes would take its place.
+        job_s, megaresidue_s = covering(np.column_stack([one, protein]), cpu)
+        time = np.array([job_s, 0.0, megaresidue_s])
         memory = covering(np.column_stack([one, workers, protein]), peak)
     else:
         genome_s = max(job["warm_genome_s"] for job in jobs)

@@ -280,7 +280,21 @@ def test_a_draft_out_of_memory_is_given_more(story: Story, form: Form) -> None:
     drafts = [job for job in story.after if "draft" in job.what and "0000" in job.what]
     assert {megabytes(job.memory) for job in drafts} == {form.draft_mb, 2 * form.draft_mb}
     assert sorted(job.state for job in drafts)[0] == "COMPLETED"
-    assert {job.state for job in drafts} & {"FAILED", "OUT_OF_MEMORY"}
+    killed = [job for job in drafts if job.state in ("FAILED", "OUT_OF_MEMORY")]
+    assert killed
+    said = [path.read_text() for job in killed for path in logs(story).rglob(f"{job.number}.log")]
+    assert any("memory" in text for text in said)
+
+
+def test_what_slurm_says_of_a_job_is_kept_beside_the_other_logs(story: Story) -> None:
+    ended = {job.number for job in story.after if job.state == "TIMEOUT"}
+    assert ended
+    assert ended <= {path.stem for path in logs(story).rglob("*.log")}
+
+
+def logs(story: Story) -> Path:
+    """Folder of SLURM's own logs, as the profile has it."""
+    return story.context.project / "logs" / "slurm"
 
 
 def test_a_cancelled_job_is_tried_again(story: Story) -> None:
