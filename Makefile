@@ -22,7 +22,7 @@ run-slurm: $(VENV)/.ready
 test: $(VENV)/.ready-dev lint
 	@scripts/find_diamond.sh
 	@scripts/find_chromium.sh
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations=25
 
 # The whole workflow on a real SLURM of one node, started from Debian's packages for the purpose. Needs root.
 test-slurm: $(VENV)/.ready-dev

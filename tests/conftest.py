@@ -17,6 +17,15 @@ settings.register_profile("gemforest", deadline=None)
 settings.load_profile("gemforest")
 
 
+LONG = ("cluster", "faults", "workflow")
+"""Folders of tests that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that the short ones fill what is left when one worker has finished before the other."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The data folder beside the repository; skips where there is none."""
