@@ -107,11 +107,21 @@ def running(rule: str, shard: str = "") -> list[Job]:
 
 def freeze(job: Job) -> None:
     """Stop every process of a job, as a file system that does not answer would."""
-    mark = f"SLURM_JOB_ID={job.number}".encode()
+    # A job is said to run before its first process does.
+    wait_for(lambda: stopped(job) > 0, "a process of the job")
+    # Whatever those were starting at that instant.
+    stopped(job)
+
+
+def stopped(job: Job) -> int:
+    """Stop the processes that a job has now; how many."""
+    mark, found = f"SLURM_JOB_ID={job.number}".encode(), 0
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if process.name.isdigit() and mark in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGSTOP)
+                found += 1
+    return found
 
 
 def node(state: str) -> None:
