@@ -25,7 +25,7 @@ from gemforest.stages import STAGE_NAMES
 
 PROTEOME = Path(str(files("carveme") / "data" / "benchmark" / "fasta" / "M_genitalium_G37.faa"))
 DATA = Path(os.environ.get("GEMFOREST_SHARED_DATA", REPOSITORY.parent / "shared" / "data")) / "genomes"
-QUICK = {"simulate": {"fva": "off", "knockouts": [], "screens": []}}
+QUICK = {"evidence": {"sources": ["D"]}, "simulate": {"fva": "off", "knockouts": [], "screens": []}}
 pytestmark = pytest.mark.slow
 
 
