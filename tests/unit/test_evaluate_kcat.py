@@ -54,6 +54,20 @@ def test_a_row_that_cannot_be_judged_keeps_its_place_and_says_why(tmp_path: Path
     assert [row["reason"].partition(":")[0] for row in calls(tmp_path)] == [reason, ""]
 
 
+def test_an_engineered_variant_is_slower_than_a_natural_enzyme_and_between_is_what_nobody_knows(tmp_path: Path) -> None:
+    marks = ("0", "", "1", "perhaps")
+    rows = [f"{PROTEIN}\tCCO\t1.1.1.1\t5\ts^-1\t{mark}" for mark in marks]
+    rows += [f"{'X' * 30}\t\t1.1.1.1\t5\ts^-1\t{mark}" for mark in marks[:3]]
+    header = HEADER.replace("unit", "unit\tvariant")
+    record = evaluate_kcat(table(tmp_path, *rows, header=header), tmp_path)
+    assert record["not_judged"] == {"unknown mark": 1} and record["told_natural_or_variant"] == 4
+    told = [float(row["predicted"]) for row in calls(tmp_path) if not row["reason"]]
+    assert told[0] > told[1] > told[2] and told[3] > told[4] > told[5]
+    # A table without the column is one of which nobody knows.
+    evaluate_kcat(table(tmp_path, f"{PROTEIN}\tCCO\t1.1.1.1\t5\ts^-1"), tmp_path)
+    assert float(calls(tmp_path)[0]["predicted"]) == told[1]
+
+
 def test_a_row_without_structure_or_ec_is_judged_and_its_tier_told(tmp_path: Path) -> None:
     evaluate_kcat(table(tmp_path, f"{'X' * 30}\t\t\t5\ts^-1"), tmp_path)
     assert calls(tmp_path)[0]["tier"] == "global"

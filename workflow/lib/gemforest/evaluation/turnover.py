@@ -45,6 +45,8 @@ PER_SECOND = {
 """What one of a unit is in s^-1."""
 
 LEAST_IN_A_BIN = 2
+VARIANT = {"1": 1.0, "true": 1.0, "0": 0.0, "false": 0.0}
+UNSAID = frozenset({"", "nan", "none"})
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Measured:
     ecs: tuple[str, ...]
     log10_kcat: float
     reason: str = ""
+    variant: float | None = None
 
 
 def evaluate_kcat(table: Path, out: Path, model: Path | None = None) -> dict[str, Any]:
@@ -66,7 +69,9 @@ def evaluate_kcat(table: Path, out: Path, model: Path | None = None) -> dict[str
     ----------
     table
         Tab-separated (`.csv`: commas; `.parquet`) with the columns `sequence`, `smiles`, `ec` (several joined by `;`)
-        and either `log10_kcat` (of s^-1) or `kcat` and `unit`. `smiles` and `ec` may be empty.
+        and either `log10_kcat` (of s^-1) or `kcat` and `unit`. `smiles` and `ec` may be empty. A column `variant`
+        says which proteins are engineered (1) and which natural (0); where it is missing or empty nobody knows, and
+        the predictor is told the share of variants in its training table.
     model
         Folder of another fitted predictor.
 
@@ -79,7 +84,10 @@ def evaluate_kcat(table: Path, out: Path, model: Path | None = None) -> dict[str
     judged = [row for row in rows if not row.reason]
     predictor = load_predictor(model)
     found = predictor.predict(
-        [row.sequence for row in judged], [row.smiles or None for row in judged], [row.ecs for row in judged]
+        [row.sequence for row in judged],
+        [row.smiles or None for row in judged],
+        [row.ecs for row in judged],
+        variants=[predictor.variant_share if row.variant is None else row.variant for row in judged],
     )
     truth = np.array([row.log10_kcat for row in judged], float)
     record: dict[str, Any] = summarise(truth, found) | {
@@ -89,6 +97,7 @@ def evaluate_kcat(table: Path, out: Path, model: Path | None = None) -> dict[str
         "table": table.name,
         "rows": len(rows),
         "judged": len(judged),
+        "told_natural_or_variant": sum(row.variant is not None for row in judged),
         "not_judged": dict(sorted(Counter(row.reason.partition(":")[0] for row in rows if row.reason).items())),
     }
     write_text(out / "kcat_calls.tsv", _calls_text(rows, found))
@@ -178,11 +187,15 @@ def _measured(line: int, row: dict[str, str]) -> Measured:
     sequence = "".join(row["sequence"].split()).upper().rstrip("*")
     smiles = "" if row["smiles"].strip().lower() in {"nan", "none"} else row["smiles"].strip()
     value, reason = _value(row)
+    said = row.get("variant", "").strip().lower()
+    variant = VARIANT.get(said)
+    if variant is None and said not in UNSAID:
+        reason = reason or f"unknown mark: variant {said!r}, expected 1 (engineered), 0 (natural) or nothing"
     if not sequence.isalpha():
         reason = reason or "no protein: " + (f"{sequence[:20]!r}" if sequence else "the sequence is empty")
     if reason:
         value = math.nan
-    return Measured(line, sequence, smiles, ecs, value, reason)
+    return Measured(line, sequence, smiles, ecs, value, reason, variant)
 
 
 def _value(row: dict[str, str]) -> tuple[float, str]:

@@ -9,7 +9,8 @@ locally weighted).
 
 Three in five rows of the training table are engineered variants (mutants), whose turnover is lower than that of natural
 enzymes and less predictable. They teach what tells enzymes apart, but a genome has natural ones: `variant` enters
-value and spread here, is 0 for what is asked later, and class means are moved to natural enzymes' by the same evidence.
+value and spread here, is 0 for genomes, and class means are moved to natural enzymes' by the same evidence. Where
+nobody knows (`gemforest evaluate kcat` on a table that does not say) it is the share of variants in training.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def fit(parts: Parts, truth: Floats, structured: NDArray[np.bool_], cosine_cuts:
         "factor": {},
     }
     natural = parts.variant == 0.0
+    found["variant_share"] = round(float(np.mean(parts.variant)), 6)
     apart = (truth - parts.class_mean)[natural]
     found["class_shift"] = round(float(apart.mean()), 6)
     found["class_factor"] = round(float(apart.std() / np.sqrt(np.mean(parts.class_sd[natural] ** 2))), 6)

@@ -85,6 +85,7 @@ class Predictor:
         smiles: Sequence[str | None],
         ecs: Sequence[Sequence[str]],
         embeddings: NDArray[np.floating[Any]] | None = None,
+        variants: Sequence[float] | None = None,
     ) -> Prediction:
         """Predict n pairs; those that were predicted before are not worked out again.
 
@@ -98,6 +99,8 @@ class Predictor:
             n lists of EC numbers, partial ones too; empty where none is known. Several are averaged.
         embeddings
             Not used by this version, which has its own sequence features.
+        variants
+            n, from 0 to 1: how likely each protein is an engineered variant; None: all are natural, as in a genome.
 
         Raises
         ------
@@ -106,11 +109,12 @@ class Predictor:
         """
         if not len(sequences) == len(smiles) == len(ecs):
             raise ValueError(f"{len(sequences)} sequences, {len(smiles)} structures and {len(ecs)} lists of EC numbers")
-        found = self._by_class(ecs)
+        engineered = [0.0] * len(ecs) if variants is None else [float(one) for one in variants]
+        found = self._by_class(ecs, np.array(engineered))
         clean = {text: "".join(text.split()).upper().rstrip("*") for text in set(sequences)}
         able = {text: features.usable(sequence) for text, sequence in clean.items()}
         pairs = [
-            (n, clean[sequences[n]], smiles[n] or "", ec)
+            (n, clean[sequences[n]], smiles[n] or "", ec, engineered[n])
             for n in range(len(sequences))
             if able[sequences[n]]
             for ec in (sorted({ecmeans.prefixes(ec)[-1] for ec in ecs[n]}) or [""])
@@ -119,17 +123,24 @@ class Predictor:
             self._fill(found, pairs)
         return found
 
-    def _by_class(self, ecs: Sequence[Sequence[str]]) -> Prediction:
-        """Class means, and their spread, for every pair."""
+    @property
+    def variant_share(self) -> float:
+        """Share of engineered variants among the rows of the training table."""
+        return float(self._calibration["variant_share"])
+
+    def _by_class(self, ecs: Sequence[Sequence[str]], engineered: Floats) -> Prediction:
+        """Class means, and their spread, for every pair; means are those of the mixture, moved to what is asked for."""
         found = [ecmeans.lookup(self._means, numbers) for numbers in ecs]
-        values = np.array([one.mean for one, _ in found], float) + self._calibration["class_shift"]
+        values = np.array([one.mean for one, _ in found], float) + self._calibration["class_shift"] * (
+            1 - engineered / self.variant_share
+        )
         sds = np.array([one.sd for one, _ in found], float) * self._calibration["class_factor"]
         tiers = np.array(["ec_mean" if depth else "global" for _, depth in found], dtype="<U22")
         bins = np.array(["none"] * len(found), dtype="<U8")
         return Prediction(values, sds, values - NORMAL * sds, values + NORMAL * sds, bins, tiers)
 
-    def _fill(self, found: Prediction, pairs: Sequence[tuple[int, str, str, str]]) -> None:
-        """Write predictions of (place, protein, structure, EC number) into `found`, several for one place averaged."""
+    def _fill(self, found: Prediction, pairs: Sequence[tuple[int, str, str, str, float]]) -> None:
+        """Write predictions of (place, protein, structure, EC, variant) into `found`, several for a place averaged."""
         keys = [_key(*pair[1:]) for pair in pairs]
         self.asked += len(keys)
         new = {key: pair[1:] for key, pair in zip(keys, pairs, strict=True) if key not in self._kept}
@@ -154,8 +165,10 @@ class Predictor:
         found.similarity_bin[place] = bins
         found.tier[place] = np.where(structured, "predicted", "predicted_no_structure")
 
-    def _work_out(self, pairs: Sequence[tuple[str, str, str]]) -> Iterator[tuple[float, float, float, str, bool]]:
-        """Value, deviation, half width, bin, and whether the structure was used, of (protein, structure, EC number)."""
+    def _work_out(
+        self, pairs: Sequence[tuple[str, str, str, float]]
+    ) -> Iterator[tuple[float, float, float, str, bool]]:
+        """Value, deviation, half width, bin, whether the structure was used, of (protein, structure, EC, variant)."""
         if not pairs:
             return
         proteins = sorted({pair[0] for pair in pairs})
@@ -167,6 +180,7 @@ class Predictor:
             np.array([protein_of[pair[0]] for pair in pairs], np.int64),
             np.array([structure_of.get(pair[1], -1) for pair in pairs], np.int64),
             [pair[2] for pair in pairs],
+            np.array([pair[3] for pair in pairs], float),
         )
         structured = rows.substrate >= 0
         for start in range(0, len(pairs), ROWS_AT_ONCE):
@@ -177,8 +191,8 @@ class Predictor:
             yield from zip(*numbers, made.bins.tolist(), structured[part].tolist(), strict=True)
 
 
-def _key(protein: str, structure: str, ec: str) -> bytes:
-    return hashlib.blake2b("\n".join((protein, structure, ec)).encode(), digest_size=16).digest()
+def _key(protein: str, structure: str, ec: str, variant: float) -> bytes:
+    return hashlib.blake2b("\n".join((protein, structure, ec, f"{variant:g}")).encode(), digest_size=16).digest()
 
 
 def load_predictor(folder: Path | None = None) -> Predictor:

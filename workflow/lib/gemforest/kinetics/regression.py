@@ -86,18 +86,18 @@ ONE_HOT_SCALE = 3.0
 class Rows:
     """n pairs: index of the protein, index of the substrate (-1: no structure), EC number (empty: none).
 
-    `variant` says which proteins are engineered variants (n, bool); None: all are natural.
+    `variant` says how likely each protein is an engineered variant (n, 0 to 1); None: all are natural.
     """
 
     protein: NDArray[np.int64]
     substrate: NDArray[np.int64]
     ec: Sequence[str]
-    variant: NDArray[np.bool_] | None = None
+    variant: NDArray[Any] | None = None
 
     @property
-    def engineered(self) -> NDArray[np.bool_]:
-        """N, bool."""
-        return np.zeros(len(self.ec), bool) if self.variant is None else self.variant
+    def engineered(self) -> NDArray[np.float64]:
+        """N, 0 to 1."""
+        return np.zeros(len(self.ec)) if self.variant is None else self.variant.astype(float)
 
     def take(self, chosen: NDArray[np.int64]) -> Rows:
         """Some of the rows."""
@@ -120,7 +120,8 @@ class Parts:
     similarity
         n, cosine of the sketch with the nearest training protein's.
     variant
-        n, 1 for engineered variants, else 0; the parts do not see it, what weighs them does (`calibration.py`).
+        n, 1 for engineered variants, 0 for natural enzymes; the parts do not see it, what weighs them does
+        (`calibration.py`).
     """
 
     general: NDArray[np.float64]
@@ -313,7 +314,7 @@ def parts(arrays: Arrays, means: Mapping[str, ecmeans.ClassMean], views: Views, 
         np.array([one.sd for one, _ in found], float),
         np.array([depth for _, depth in found], np.int64),
         similarity,
-        rows.engineered.astype(float),
+        rows.engineered,
     )
 
 
