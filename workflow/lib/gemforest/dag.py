@@ -16,7 +16,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -85,6 +85,7 @@ class Dag:
             # takes a tenth of the time. A dry run is over before garbage matters.
             if self.dry_run:
                 gc.disable()
+                _leave_out_what_is_not_shown(workflow.output_settings.quiet or ())
             else:
                 gc.set_threshold(200_000, 20, 100)
             plan = make_plan(self.context)
@@ -278,3 +279,17 @@ class Dag:
             write_plan(self._new_plan, self.context)
             self._new_plan, self._stale = None, set()
         write_text(plan_folder(self.context.store.root) / "config.json", to_text(self.config))
+
+
+def _leave_out_what_is_not_shown(quiet: Collection[Any]) -> None:
+    """Let Snakemake's logger drop each job's description where `--quiet rules` hides it anyway.
+
+    It would be formatted for the queue of the log first: a third of the time of a dry run of thousands of jobs.
+    """
+    from snakemake.logging import logger
+    from snakemake.settings.enums import Quietness
+    from snakemake_interface_logger_plugins.common import LogEvent
+
+    if Quietness.RULES in quiet:
+        hidden = {LogEvent.JOB_INFO, LogEvent.GROUP_INFO, LogEvent.SHELLCMD}
+        logger.addFilter(lambda record: getattr(record, "event", None) not in hidden)
