@@ -15,6 +15,7 @@ import gc
 import hashlib
 import inspect
 import json
+import logging
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -284,12 +285,10 @@ class Dag:
 def _leave_out_what_is_not_shown(quiet: Collection[Any]) -> None:
     """Let Snakemake's logger drop each job's description where `--quiet rules` hides it anyway.
 
-    It would be formatted for the queue of the log first: a third of the time of a dry run of thousands of jobs.
+    It would be formatted for the queue of the log first: a sixth of the time of a dry run of thousands of jobs.
     """
-    from snakemake.logging import logger
-    from snakemake.settings.enums import Quietness
-    from snakemake_interface_logger_plugins.common import LogEvent
-
-    if Quietness.RULES in quiet:
-        hidden = {LogEvent.JOB_INFO, LogEvent.GROUP_INFO, LogEvent.SHELLCMD}
-        logger.addFilter(lambda record: getattr(record, "event", None) not in hidden)
+    if any(about.name == "RULES" for about in quiet):
+        hidden = {"job_info", "group_info", "shellcmd"}
+        logging.getLogger("snakemake.logging").addFilter(
+            lambda record: getattr(getattr(record, "event", None), "value", "") not in hidden
+        )
