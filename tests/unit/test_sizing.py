@@ -86,7 +86,6 @@ def test_a_shard_is_read_from_its_rows_and_unknown_sizes_count_as_ordinary_genom
 @dataclass(frozen=True)
 class Output:
     dryrun: bool
-    quiet: None = None
 
 
 @dataclass(frozen=True)

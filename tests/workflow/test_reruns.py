@@ -37,7 +37,7 @@ ENDS = {"atlas": 1, "report": 1, "figures": 1}
 class Parsing:
     """Snakemake as it looks what there is to do."""
 
-    is_main_process, output_settings = True, SimpleNamespace(dryrun=True, quiet=None)
+    is_main_process, output_settings = True, SimpleNamespace(dryrun=True)
 
 
 def sheet(genomes: int, medium: str = "M9", folder: str = "") -> str:

@@ -15,9 +15,8 @@ import gc
 import hashlib
 import inspect
 import json
-import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -86,7 +85,6 @@ class Dag:
             # takes a tenth of the time. A dry run is over before garbage matters.
             if self.dry_run:
                 gc.disable()
-                _leave_out_what_is_not_shown(workflow.output_settings.quiet or ())
             else:
                 gc.set_threshold(200_000, 20, 100)
             plan = make_plan(self.context)
@@ -280,15 +278,3 @@ class Dag:
             write_plan(self._new_plan, self.context)
             self._new_plan, self._stale = None, set()
         write_text(plan_folder(self.context.store.root) / "config.json", to_text(self.config))
-
-
-def _leave_out_what_is_not_shown(quiet: Collection[Any]) -> None:
-    """Let Snakemake's logger drop each job's description where `--quiet rules` hides it anyway.
-
-    It would be formatted for the queue of the log first: a sixth of the time of a dry run of thousands of jobs.
-    """
-    if any(about.name == "RULES" for about in quiet):
-        hidden = {"job_info", "group_info", "shellcmd"}
-        logging.getLogger("snakemake.logging").addFilter(
-            lambda record: getattr(getattr(record, "event", None), "value", "") not in hidden
-        )
