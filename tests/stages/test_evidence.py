@@ -21,7 +21,7 @@ from gemforest.sequences import fasta_genes, tabulate
 from gemforest.stage import Context
 from gemforest.store import Store
 from gemforest.tables import TABLES
-from gemforest.universe import shared_enzymes
+from gemforest.universe import shared_enzyme_table
 
 
 def test_equal_to_carveme_on_a_genome_up_to_tied_hits() -> None:
@@ -103,7 +103,7 @@ def test_carvemes_scores_stay_what_they_are(tables: dict[str, pa.Table], evidenc
     }
     # Beside them: reactions of no universe, for the sake of those that the same enzymes do.
     beside = {reaction: kept.pop(reaction) for reaction in sorted(kept.keys() - {one.reaction for one in expected})}
-    assert set(beside) <= {source for row in shared_enzymes() for source in row.sources}
+    assert set(beside) <= {source for row in shared_enzyme_table() for source in row.sources}
     assert kept == {one.reaction: (one.score, one.normalized_score, one.gpr) for one in expected}
 
 

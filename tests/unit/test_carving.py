@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache as cache_of_functools
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def evidence_of(genome: str, rules: Rules | None = None) -> list[ReactionScore]:
     return score_reactions(rules or _rules(), *columns)
 
 
-@cache_of_functools
+@lru_cache(maxsize=1)
 def _rules() -> Rules:
     with gzip.open(carveme_data("generated/bigg_gprs.csv.gz"), "rt") as handle:
         reactions = {line.split(",")[2].removeprefix("R_") for line in handle}

@@ -252,7 +252,11 @@ _DECLARED = [
                 column("log_odds", pa.float64(), "log-odds of the call"),
                 column("none_of_these", pa.float64(), "probability that the gene does none of its proposed reactions"),
                 column("decision", pa.string(), "accepted | rejected, with the reason"),
-                column("conflict", pa.string(), "agree | same_ec3 | multifunctional | contradiction | single_source"),
+                column(
+                    "conflict",
+                    pa.string(),
+                    "agree | same_ec3 | multifunctional | contradiction | only_unreviewed | single_source",
+                ),
                 column("independent_groups", pa.int16(), "groups of independent sources that support the call"),
                 column("evidence", pa.list_(EVIDENCE_ITEM), "each source's say"),
             ]

@@ -19,7 +19,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache as cache_of_functools
+from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,8 @@ def shared_enzymes_path() -> Path:
     return _resource(FERMENTATION)
 
 
-@cache_of_functools
-def shared_enzymes() -> tuple[SharedEnzyme, ...]:
+@lru_cache(maxsize=1)
+def shared_enzyme_table() -> tuple[SharedEnzyme, ...]:
     """Reactions that are scored by what BiGG knows of the same enzyme, in or outside the universe."""
     rows = [row for row in _rows(FERMENTATION) if row["same_enzyme_as"]]
     return tuple(

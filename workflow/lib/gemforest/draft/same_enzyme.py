@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gemforest.gprs import Gate, Rule, genes_of, parse_gpr
-from gemforest.universe import shared_enzymes as shared_by_table
+from gemforest.universe import shared_enzyme_table
 
 
 def shared_enzymes(gprs: Mapping[str, str], scores: Mapping[str, float]) -> dict[str, str]:
@@ -26,7 +26,7 @@ def shared_enzymes(gprs: Mapping[str, str], scores: Mapping[str, float]) -> dict
         Reaction to rule and to score. A reaction that scores as well by itself is left alone.
     """
     found = {}
-    for row in shared_by_table():
+    for row in shared_enzyme_table():
         known = [s for s in row.sources if s in scores and _subunits(gprs.get(s, "")) >= row.least_subunits]
         best = max(known, key=lambda source: (scores[source], source), default=None)
         if best is not None and scores[best] > max(scores.get(row.reaction, 0.0), 0.0):

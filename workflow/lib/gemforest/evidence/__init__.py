@@ -38,7 +38,7 @@ from gemforest.reviewed import SEQUENCES, ec_resource
 from gemforest.stage import Context, Products, Stage, Task
 from gemforest.store import file_sha256
 from gemforest.tables import TABLES
-from gemforest.universe import UNIVERSES, load_universe, shared_enzymes, shared_enzymes_path, universe_digest
+from gemforest.universe import UNIVERSES, load_universe, shared_enzyme_table, shared_enzymes_path, universe_digest
 
 AUTO = "auto"
 WEIGHED = ("E", "A", "U", "P", "N")
@@ -178,9 +178,9 @@ def rules_of(universe: str, cache: Path) -> Rules:
 
 @lru_cache(maxsize=5)
 def _rules_beside(universe: str, cache: Path) -> Rules:
-    """The gene rules of reactions outside a universe whose enzymes do reactions of it (`universe.shared_enzymes`)."""
+    """Gene rules of reactions outside a universe whose enzymes do reactions of it (`universe.shared_enzyme_table`)."""
     inside = set(load_universe(universe, cache).network.reactions)
-    return load_rules(sorted({source for row in shared_enzymes() for source in row.sources} - inside))
+    return load_rules(sorted({source for row in shared_enzyme_table() for source in row.sources} - inside))
 
 
 def scored_beside(
