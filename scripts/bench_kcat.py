@@ -95,6 +95,7 @@ def accuracy(
     values, unmarked = out_of_fold_values(table, oof), out_of_fold_values(table, oof, marked=False)
     every = np.ones(len(table.y), bool)
     splits = {"grouped": (values["grouped"].value, every), "valid": (values["valid"].value, table.valid)}
+    natural = table.rows.engineered == 0.0
     records = []
     for split, (value, rows) in splits.items():
         kind = "grouped" if split == "grouped" else "valid"
@@ -112,7 +113,7 @@ def accuracy(
         if not quick:
             methods["extra trees"] = kept_trees(table, split, work)
         for name, predicted in methods.items():
-            for ending, chosen in (("", rows), (", natural enzymes", rows & ~table.rows.engineered)):
+            for ending, chosen in (("", rows), (", natural enzymes", rows & natural)):
                 found = scores(table.y[chosen], predicted[chosen])
                 about = {"bias": float(np.mean(predicted[chosen] - table.y[chosen]))} | found
                 records.append(
@@ -143,6 +144,7 @@ def merged(identity: NDArray[Any], rows: NDArray[np.bool_]) -> dict[str, NDArray
 def intervals(table: Table, oof: dict[str, NDArray[Any]], identity: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
     """Share of measured values inside the 90 % intervals, and their width."""
     records = []
+    natural = table.rows.engineered == 0.0
     for kind, told in out_of_fold_values(table, oof).items():
         rows = table.valid if kind == "valid" else np.ones(len(table.y), bool)
         inside = np.abs(table.y - told.value) <= told.half
@@ -150,7 +152,7 @@ def intervals(table: Table, oof: dict[str, NDArray[Any]], identity: dict[str, ND
             f"identity {label} %": chosen
             for label, chosen in merged(identity["valid" if kind == "valid" else "grouped"], rows).items()
         }
-        for ending, some in (("natural enzymes", ~table.rows.engineered), ("variants", table.rows.engineered)):
+        for ending, some in (("natural enzymes", natural), ("variants", ~natural)):
             groups[ending] = rows & some
         groups |= {f"bin {name}": rows & (told.bins == name) for name in calibration.IDENTITY_BINS}
         for label, chosen in groups.items():

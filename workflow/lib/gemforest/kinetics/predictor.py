@@ -125,7 +125,7 @@ class Predictor:
 
     @property
     def variant_share(self) -> float:
-        """Share of engineered variants among the rows of the training table."""
+        """Share of engineered variants in the training table, by the predictions that the calibration was fitted on."""
         return float(self._calibration["variant_share"])
 
     def _by_class(self, ecs: Sequence[Sequence[str]], engineered: Floats) -> Prediction:
