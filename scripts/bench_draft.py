@@ -8,8 +8,8 @@ its own. All models get the same gap-fill, CarveMe's, for the benchmark's media 
 0.1 1/h on a compound) and essentiality (less than 10 % of growth without the gene) are those of CarveMe 1.6; genes that
 a model does not hold count as not essential wherever two models are compared. --hits takes NAME.tsv or NAME.faa.tsv of
 an earlier DIAMOND; without it DIAMOND runs. --quick: M. genitalium and E. coli. With --work, carvings there are kept.
---paralogs FOLDER: nothing of that, but the models of a finished project of the six, with rules as they are and with all
-paralogs: how many, and what becomes of essentiality.
+--rules FOLDER: nothing of that, but the models of a finished project of the six with CarveMe's rules, without isozymes
+that the evidence finds weak, and with all paralogs that it accepts: how many genes, and what becomes of essentiality.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib import metadata
@@ -36,9 +36,15 @@ import pyarrow.parquet as pq
 from gemforest.biomass import is_biomass_pool
 from gemforest.carveme_files import carveme_data
 from gemforest.config import complete
-from gemforest.draft import STAGE, carving_options, fits_lineage, make_draft
+from gemforest.draft import (
+    STAGE,
+    carving_options,
+    fits_lineage,
+    make_draft,
+    with_rules_by_evidence,
+    with_shared_enzymes,
+)
 from gemforest.draft.carving import score_sum
-from gemforest.draft.rules import accepted_calls, with_paralogs
 from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.evaluation.carveme_benchmark import (
     ORGANISMS,
@@ -52,6 +58,7 @@ from gemforest.evaluation.carveme_benchmark import (
     growth_rate,
     on_medium,
 )
+from gemforest.evaluation.metrics import confusion
 from gemforest.evidence import rules_of, scored_beside
 from gemforest.evidence.scores import ReactionScore, score_reactions
 from gemforest.fluxes import medium_bounds
@@ -207,31 +214,76 @@ def bench(organisms: list[Organism], hits_folder: Path | None, work: Path) -> It
     yield from judged(labels)
 
 
-def paralogs(organisms: list[Organism], results: Path) -> Iterator[Record]:
-    """How many paralogs the evidence accepts beyond the rules of the models, and essentiality with them."""
+WITHIN = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Values of `draft.isozymes_within` that are tried."""
+AS_CARVEME, PARALOGS = "as_carveme", "with_paralogs"
+
+
+def ways_of_rules() -> dict[str, dict[str, Any]]:
+    """What the draft's rules may hold, by name: settings of the stage."""
+    ways: dict[str, dict[str, Any]] = {AS_CARVEME: {"draft.isozymes_within": None, "draft.paralogs": False}}
+    ways[PARALOGS] = {"draft.isozymes_within": None, "draft.paralogs": True}
+    for within in WITHIN:
+        ways[f"within_{within:g}"] = {"draft.isozymes_within": within, "draft.paralogs": False}
+        ways[f"with_paralogs_within_{within:g}"] = {"draft.isozymes_within": within, "draft.paralogs": True}
+    return ways
+
+
+def rules(organisms: list[Organism], results: Path) -> Iterator[Record]:
+    """Genes in the rules of the models by what the evidence leaves of them, and essentiality with them."""
     labels: dict[tuple[str, str], dict[str, Labels]] = {}
     for organism in organisms:
         name = organism.proteome
         network = read_sbml(next((results / "models").glob(f"shard=*/{name}.xml.gz")))
-        table = pq.ParquetFile(next((results / "gene_reactions").glob(f"shard=*/{name}.parquet")))
-        calls = accepted_calls(table.read(["gene_id", "reaction", "decision", "evidence"]).to_pylist())
-        pairs = zip(network.reactions, network.gprs, strict=True)
-        rules = tuple(with_paralogs(rule, calls.get(reaction, {})) if rule else rule for reaction, rule in pairs)
-        before, after = ([genes_of(parse_gpr(rule)) for rule in side] for side in (network.gprs, rules))
-        yield {
-            "what": f"paralogs, {name}",
-            "value": sum(len(b - a) for a, b in zip(before, after, strict=True)),
-            "unit": "genes in rules",
-            "rules_with_more": sum(b > a for a, b in zip(before, after, strict=True)),
-            "rules": sum(bool(a) for a in before),
-            "genes": len(set().union(*before)),
-            "genes_with_paralogs": len(set().union(*after)),
-        }
-        if organism.has_essentiality:
-            for way, gprs in (("with_paralogs", rules), ("as_carveme", network.gprs)):
+        scores, calls = (
+            pq.ParquetFile(next((results / table).glob(f"shard=*/{name}.parquet")))
+            for table in ("reaction_scores", "gene_reactions")
+        )
+        scored = [row for row in scores.read().to_pylist() if row["score"] is not None]
+        for way, settings in ways_of_rules().items():
+            rows = with_shared_enzymes(with_rules_by_evidence(scored, calls.read, settings))
+            made = {row["reaction"]: row["gpr"] for row in rows}
+            pairs = zip(network.reactions, network.gprs, strict=True)
+            gprs = tuple(made.get(reaction, rule) if rule else rule for reaction, rule in pairs)
+            genes = [genes_of(parse_gpr(rule)) for rule in gprs]
+            yield {
+                "what": f"rules {way}, {name}",
+                "value": sum(map(len, genes)),
+                "unit": "genes in rules",
+                "rules": sum(map(bool, genes)),
+                "genes": len(set().union(*genes)),
+            }
+            if organism.has_essentiality:
                 found = essentiality(organism, replace(network, gprs=gprs))
                 labels.setdefault(("essentiality", way), {})[organism.short] = found
-    yield from judged(labels, (("with_paralogs", "as_carveme"),))
+    yield from judged(labels, tuple((way, AS_CARVEME) for way in ways_of_rules() if way != AS_CARVEME))
+    yield from chosen_on_the_others(labels)
+
+
+def chosen_on_the_others(labels: Mapping[tuple[str, str], Mapping[str, Labels]]) -> Iterator[Record]:
+    """For each organism the value of `draft.isozymes_within` that is best, pooled, on the other ones; all pooled."""
+    ways = [f"within_{within:g}" for within in WITHIN]
+    names = list(labels["essentiality", AS_CARVEME])
+    pooled: tuple[Labels, Labels] = ({}, {})
+    best = {}
+    for held in names:
+        score = {way: mcc_of(labels, way, [name for name in names if name != held]) for way in ways}
+        best[held] = max(ways, key=lambda way: score[way])
+        for whole, way in zip(pooled, (best[held], AS_CARVEME), strict=True):
+            whole.update({f"{held} {gene}": said for gene, said in labels["essentiality", way][held].items()})
+    found = compared(*pooled) if len(names) > 1 else {}
+    yield named("essentiality pooled", "chosen_on_the_others", AS_CARVEME, found) | {"chosen": best}
+
+
+def mcc_of(labels: Mapping[tuple[str, str], Mapping[str, Labels]], way: str, names: Sequence[str]) -> float:
+    """Pooled over all genes of CarveMe's rules; what a way leaves out counts as not essential."""
+    measured, computed = [], []
+    for name in names:
+        said = labels["essentiality", way][name]
+        for gene, (essential, _) in labels["essentiality", AS_CARVEME][name].items():
+            measured.append(essential)
+            computed.append(gene in said and said[gene][1])
+    return confusion(measured, computed).mcc
 
 
 PAIRS = (("highs", "carveme"), ("highs_universe", "carveme"), ("highs", "highs_universe"))
@@ -266,7 +318,7 @@ def main() -> None:
     parser.add_argument("--hits", type=Path, help="folder of DIAMOND's hits")
     parser.add_argument("--work", type=Path, help="folder that keeps carvings")
     parser.add_argument("--json", type=Path, help="file for the records")
-    parser.add_argument("--paralogs", type=Path, help="`results` of a finished project of the six")
+    parser.add_argument("--rules", type=Path, help="`results` of a finished project of the six")
     parser.add_argument("--carve", nargs=4, metavar=("NAME", "ENGINE", "HITS", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.carve:
@@ -278,7 +330,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = arguments.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        made = paralogs(chosen, arguments.paralogs) if arguments.paralogs else bench(chosen, arguments.hits, work)
+        made = rules(chosen, arguments.rules) if arguments.rules else bench(chosen, arguments.hits, work)
         for found in made:
             print(json.dumps(found), flush=True)
             records.append(found)

@@ -47,7 +47,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "diamond_only": {"evidence": {"sources": ["D"]}},
     "evidence_in_carving": {"evidence": {"scores": "fill"}},
     "unfilled": {"gapfill": {"enabled": False}},
-    PEER: {"draft": {"engine": "carveme", "biomass": "universe"}, "gapfill": {"engine": "carveme"}},
+    "all_isozymes": {"draft": {"isozymes_within": None}},
+    PEER: {
+        "draft": {"engine": "carveme", "biomass": "universe", "isozymes_within": None},
+        "gapfill": {"engine": "carveme"},
+    },
 }
 ENZYMES = "enzyme_constrained"
 """The default's models under their enzyme pool; on CarveMe's six only, for yes and no hardly change with it."""

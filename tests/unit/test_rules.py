@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from cobra.core.gene import GPR
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gemforest.draft.rules import accepted_calls, with_paralogs
+from gemforest.draft.rules import accepted_calls, call_log_odds, with_paralogs, without_weak_isozymes
 from gemforest.gprs import genes_of, parse_gpr, works
 
 
@@ -44,3 +46,39 @@ def test_rejected_calls_do_not_count() -> None:
         {"gene_id": "g3", "reaction": "R", "decision": "accepted", "evidence": None},
     ]
     assert accepted_calls(rows) == {"R": {"g1": {"db.a"}, "g3": set()}}
+
+
+ODDS = {"strong": 2.0, "near": 1.5, "weak": -1.0, "a": 1.0, "b": 3.0, "a2": -2.0}
+
+
+@pytest.mark.parametrize(
+    ("gpr", "kept"),
+    [
+        ("strong or weak or near", {"strong", "near"}),
+        ("weak", {"weak"}),
+        ("weak or unknown", {"weak"}),
+        ("(a and b) or strong", {"a", "b", "strong"}),  # the mean of the complex is 2
+        ("(a2 and b) or strong", {"strong"}),
+        ("(a or a2) and b", {"a", "b"}),  # one subunit's alternatives are judged among themselves
+        ("unknown1 or unknown2", {"unknown1", "unknown2"}),
+        ("spontaneous or weak", {"spontaneous", "weak"}),
+        ("", set()),
+    ],
+)
+def test_isozymes_that_fall_short_of_the_best_one_are_left_out(gpr: str, kept: set[str]) -> None:
+    assert genes_of(parse_gpr(without_weak_isozymes(gpr, ODDS, 0.75))) == kept
+
+
+@given(st.lists(st.floats(-7, 7), min_size=1, max_size=6), st.floats(0, 5), st.floats(0, 5))
+def test_the_best_isozyme_stays_and_a_wider_limit_leaves_out_no_more(odds: list[float], one: float, two: float) -> None:
+    known = {f"g{k}": value for k, value in enumerate(odds)}
+    narrow, wide = (
+        genes_of(parse_gpr(without_weak_isozymes(" or ".join(known), known, within))) for within in sorted((one, two))
+    )
+    assert max(known, key=lambda gene: known[gene]) in narrow
+    assert narrow <= wide
+
+
+def test_log_odds_are_told_by_reaction_and_gene() -> None:
+    rows = [{"gene_id": "g", "reaction": "R", "log_odds": 1.0}, {"gene_id": "h", "reaction": "R", "log_odds": -1.0}]
+    assert call_log_odds(rows) == {"R": {"g": 1.0, "h": -1.0}}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,13 @@ from gemforest.draft.carving import Carving, score_sum
 from gemforest.draft.constraints import read_hard, read_reference, read_soft
 from gemforest.draft.problem import MAINTENANCE, CarvingOptions, build_problem
 from gemforest.draft.purpose import Purpose, directions, purposes
-from gemforest.draft.rules import SPONTANEOUS, accepted_calls, with_paralogs
+from gemforest.draft.rules import (
+    SPONTANEOUS,
+    accepted_calls,
+    call_log_odds,
+    with_paralogs,
+    without_weak_isozymes,
+)
 from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.errors import GenomeError, InputError
 from gemforest.fluxes import growth
@@ -71,9 +77,7 @@ class Draft:
 def process(task: Task) -> Products:
     """Carve the genome's universe."""
     scores = [row for row in task.read("reaction_scores").to_pylist() if row["score"] is not None]
-    if task.parameters["draft.paralogs"]:
-        calls = accepted_calls(task.read("gene_reactions", ["gene_id", "reaction", "decision", "evidence"]).to_pylist())
-        scores = [row | {"gpr": with_paralogs(row["gpr"] or "", calls.get(row["reaction"], {}))} for row in scores]
+    scores = with_rules_by_evidence(scores, partial(task.read, "gene_reactions"), task.parameters)
     if fits_lineage(task.parameters):
         scores = with_shared_enzymes(scores)
     gprs = {row["reaction"]: row["gpr"] for row in scores if row["gpr"] and SPONTANEOUS not in row["gpr"]}
@@ -95,6 +99,26 @@ def process(task: Task) -> Products:
 def fits_lineage(parameters: Mapping[str, Any]) -> bool:
     """Whether the carving is of a variant of the universe that fits the lineage (`biomass.py`)."""
     return bool(parameters["draft.engine"] == "highs" and parameters["draft.biomass"] == "auto")
+
+
+def with_rules_by_evidence(
+    rows: Sequence[Mapping[str, Any]], read_calls: Callable[[list[str]], pa.Table], parameters: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of `reaction_scores` whose rules hold the genes that `draft.paralogs` and `draft.isozymes_within` leave.
+
+    `read_calls` gives columns of `gene_reactions`.
+    """
+    made = [dict(row) for row in rows]
+    if parameters["draft.paralogs"]:
+        accepted = accepted_calls(read_calls(["gene_id", "reaction", "decision", "evidence"]).to_pylist())
+        for row in made:
+            row["gpr"] = with_paralogs(row["gpr"] or "", accepted.get(row["reaction"], {}))
+    within = parameters["draft.isozymes_within"]
+    if within is not None:
+        odds = call_log_odds(read_calls(["gene_id", "reaction", "log_odds"]).to_pylist())
+        for row in made:
+            row["gpr"] = without_weak_isozymes(row["gpr"] or "", odds.get(row["reaction"], {}), within)
+    return made
 
 
 def with_shared_enzymes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -299,7 +323,7 @@ def _resources(context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="draft",
-    version=6,
+    version=7,
     reads=("reaction_scores", "gene_reactions"),
     writes=("draft_reactions", "drafts"),
     parameters=(
@@ -315,6 +339,7 @@ STAGE = Stage(
         "draft.reference_score",
         "draft.ensemble_size",
         "draft.ensemble_within",
+        "draft.isozymes_within",
         "draft.paralogs",
     ),
     process=process,

@@ -1,13 +1,16 @@
-"""Gene rules with all paralogs that the evidence accepts.
+"""Gene rules by what the evidence says of each gene.
 
-CarveMe's rules name one gene of the genome per database gene, so a second copy of an enzyme is lost and the first looks
-essential. Here every gene whose call for the reaction was accepted (`gene_reactions`) joins the rule: as an isozyme
-where the rule knows no complex; in a complex beside the subunit that the same database gene speaks for. A gene that
-fits no subunit is left out: as an isozyme it would claim to do the work of the whole complex.
+CarveMe's rules name one gene of the genome per database gene. So distant relatives, which often do something else,
+stand as isozymes beside the enzyme, and it looks dispensable: `without_weak_isozymes` leaves out the alternatives whose
+log-odds (`gene_reactions`) fall short of the best one's. And a second copy of an enzyme is lost, and the first looks
+essential: with `with_paralogs` every gene whose call for the reaction was accepted joins the rule, as an isozyme where
+the rule knows no complex, in a complex beside the subunit that the same database gene speaks for. A gene that fits no
+subunit is left out: as an isozyme it would claim to do the work of the whole complex.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
@@ -15,6 +18,8 @@ from gemforest.gprs import Gate, Rule, gate, genes_of, gpr_text, parse_gpr
 
 ACCEPTED = "accepted"
 SPONTANEOUS = "spontaneous"
+LEAST_LOG_ODDS = math.log(0.001 / 0.999)
+"""Of a gene that `gene_reactions` does not call for the reaction: the lowest that any call has."""
 Calls = Mapping[str, Mapping[str, Set[str]]]
 
 
@@ -51,3 +56,47 @@ def _expanded(rule: Rule, further: Mapping[str, Set[str]], calls: Mapping[str, S
         return gate(rule.operator, [_expanded(child, further, calls) for child in rule.children])
     alike = [gene for gene, targets in further.items() if targets & calls.get(rule, set())]
     return gate("or", [rule, *alike])
+
+
+def call_log_odds(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Reaction to gene to the log-odds that the gene does it, from rows of `gene_reactions`."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        found.setdefault(row["reaction"], {})[row["gene_id"]] = row["log_odds"]
+    return found
+
+
+def without_weak_isozymes(gpr: str, log_odds: Mapping[str, float], within: float) -> str:
+    """A rule without the alternatives that are less likely than the best one by more than `within`.
+
+    Parameters
+    ----------
+    log_odds
+        Gene to its log-odds of doing the reaction; a complex has the mean of its subunits'.
+    within
+        Natural log-odds, 0 or more; the best alternative always stays.
+    """
+    rule = parse_gpr(gpr)
+    if rule is None or SPONTANEOUS in genes_of(rule):
+        return gpr
+    kept = _likely(rule, log_odds, within)
+    return gpr if kept == rule else gpr_text(kept)
+
+
+def _likely(rule: Rule, log_odds: Mapping[str, float], within: float) -> Rule:
+    if not isinstance(rule, Gate):
+        return rule
+    children = [_likely(child, log_odds, within) for child in rule.children]
+    if rule.operator == "or":
+        strengths = [_strength(child, log_odds) for child in children]
+        least = max(strengths) - within
+        children = [child for child, strength in zip(children, strengths, strict=True) if strength >= least]
+    return gate(rule.operator, children)
+
+
+def _strength(rule: Rule, log_odds: Mapping[str, float]) -> float:
+    """Log-odds of a gene, of the best isozyme, of the average subunit."""
+    if not isinstance(rule, Gate):
+        return log_odds.get(rule, LEAST_LOG_ODDS)
+    strengths = [_strength(child, log_odds) for child in rule.children]
+    return max(strengths) if rule.operator == "or" else sum(strengths) / len(strengths)
