@@ -9,12 +9,15 @@ its own. All models get the same gap-fill, CarveMe's, for the benchmark's media 
 a model does not hold count as not essential wherever two models are compared. --hits takes NAME.tsv or NAME.faa.tsv of
 an earlier DIAMOND; without it DIAMOND runs. --quick: M. genitalium and E. coli. With --work, carvings there are kept.
 --rules FOLDER: nothing of that, but the models of a finished project of the six with CarveMe's rules, without isozymes
-that the evidence finds weak, and with all paralogs that it accepts: how many genes, and what becomes of essentiality.
+that the evidence finds weak, and with all paralogs that it accepts: how many genes, and what becomes of essentiality;
+with --fitness FILE (RB-TnSeq of E. coli: gene, log2 fitness on each carbon source) also of what is lethal (-2 and less)
+there.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import platform
 import resource
@@ -23,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +50,7 @@ from gemforest.draft import (
 from gemforest.draft.carving import score_sum
 from gemforest.draft.same_enzyme import shared_enzymes
 from gemforest.evaluation.carveme_benchmark import (
+    ESSENTIAL_BELOW,
     ORGANISMS,
     UPTAKE,
     Labels,
@@ -58,7 +62,7 @@ from gemforest.evaluation.carveme_benchmark import (
     growth_rate,
     on_medium,
 )
-from gemforest.evaluation.metrics import confusion
+from gemforest.evaluation.metrics import auc, confusion
 from gemforest.evidence import rules_of, scored_beside
 from gemforest.evidence.scores import ReactionScore, score_reactions
 from gemforest.fluxes import medium_bounds
@@ -66,6 +70,7 @@ from gemforest.gapfill import fill
 from gemforest.gprs import genes_of, parse_gpr
 from gemforest.homology import database, diamond
 from gemforest.models import Network, read_sbml
+from gemforest.simulate.knockouts import gene_losses, knock_out
 from gemforest.universe import load_universe, subnetwork, universe_sbml
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -217,6 +222,8 @@ def bench(organisms: list[Organism], hits_folder: Path | None, work: Path) -> It
 WITHIN = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Values of `draft.isozymes_within` that are tried."""
 AS_CARVEME, PARALOGS = "as_carveme", "with_paralogs"
+LETHAL, LEAST_GROWTH = -2.0, 1e-3
+"""log2 fitness; growth on a source, h^-1."""
 
 
 def ways_of_rules() -> dict[str, dict[str, Any]]:
@@ -229,35 +236,83 @@ def ways_of_rules() -> dict[str, dict[str, Any]]:
     return ways
 
 
-def rules(organisms: list[Organism], results: Path) -> Iterator[Record]:
+@dataclass(frozen=True)
+class RuleChoice:
+    """A model of a finished project whose rules can be made anew by each way."""
+
+    organism: Organism
+    network: Network
+    scored: list[dict[str, Any]]
+    calls: pq.ParquetFile
+
+    def with_rules(self, settings: Mapping[str, Any]) -> Network:
+        """The model with the rules that these settings leave; reactions without a score keep theirs."""
+        rows = with_shared_enzymes(with_rules_by_evidence(self.scored, self.calls.read, settings))
+        made = {row["reaction"]: row["gpr"] for row in rows}
+        pairs = zip(self.network.reactions, self.network.gprs, strict=True)
+        return replace(self.network, gprs=tuple(made.get(reaction, rule) if rule else rule for reaction, rule in pairs))
+
+
+def rule_choice(organism: Organism, results: Path) -> RuleChoice:
+    """Read what a finished project has of an organism."""
+    name = organism.proteome
+    scores, calls = (
+        pq.ParquetFile(next((results / table).glob(f"shard=*/{name}.parquet")))
+        for table in ("reaction_scores", "gene_reactions")
+    )
+    network = read_sbml(next((results / "models").glob(f"shard=*/{name}.xml.gz")))
+    return RuleChoice(organism, network, [row for row in scores.read().to_pylist() if row["score"] is not None], calls)
+
+
+def rules(organisms: list[Organism], results: Path, measured: Path | None) -> Iterator[Record]:
     """Genes in the rules of the models by what the evidence leaves of them, and essentiality with them."""
     labels: dict[tuple[str, str], dict[str, Labels]] = {}
     for organism in organisms:
-        name = organism.proteome
-        network = read_sbml(next((results / "models").glob(f"shard=*/{name}.xml.gz")))
-        scores, calls = (
-            pq.ParquetFile(next((results / table).glob(f"shard=*/{name}.parquet")))
-            for table in ("reaction_scores", "gene_reactions")
-        )
-        scored = [row for row in scores.read().to_pylist() if row["score"] is not None]
+        choice = rule_choice(organism, results)
         for way, settings in ways_of_rules().items():
-            rows = with_shared_enzymes(with_rules_by_evidence(scored, calls.read, settings))
-            made = {row["reaction"]: row["gpr"] for row in rows}
-            pairs = zip(network.reactions, network.gprs, strict=True)
-            gprs = tuple(made.get(reaction, rule) if rule else rule for reaction, rule in pairs)
-            genes = [genes_of(parse_gpr(rule)) for rule in gprs]
+            network = choice.with_rules(settings)
+            genes = [genes_of(parse_gpr(rule)) for rule in network.gprs]
             yield {
-                "what": f"rules {way}, {name}",
+                "what": f"rules {way}, {organism.proteome}",
                 "value": sum(map(len, genes)),
                 "unit": "genes in rules",
                 "rules": sum(map(bool, genes)),
                 "genes": len(set().union(*genes)),
             }
             if organism.has_essentiality:
-                found = essentiality(organism, replace(network, gprs=gprs))
-                labels.setdefault(("essentiality", way), {})[organism.short] = found
+                labels.setdefault(("essentiality", way), {})[organism.short] = essentiality(organism, network)
+            if organism.short == "ecol" and measured:
+                yield {"what": f"lethal in E. coli by RB-TnSeq, {way}"} | fitness(network, measured)
     yield from judged(labels, tuple((way, AS_CARVEME) for way in ways_of_rules() if way != AS_CARVEME))
     yield from chosen_on_the_others(labels)
+
+
+def fitness(network: Network, measured: Path) -> Record:
+    """Genes without which E. coli does not grow on M9 with a carbon source; one without a rule counts as not lethal."""
+    with measured.open(encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    losses_of, minerals = gene_losses(network), benchmark_media()["M9"] - {"glc__D"}
+    truth, ratios, sources = [], [], 0
+    for compound in sorted({*rows[0]} - {"gene"}):
+        fed = on_medium(network, minerals | {compound})
+        if f"EX_{compound}_e" not in network.reactions or growth_rate(fed) < LEAST_GROWTH:
+            continue
+        sources += 1
+        lost = knock_out(fed, losses_of)
+        left = dict(zip(lost.targets, np.nan_to_num(lost.growths) / lost.intact_growth, strict=True))
+        known = [row for row in rows if row[compound] not in ("", "nan")]
+        truth += [float(row[compound]) <= LETHAL for row in known]
+        ratios += [left.get(row["gene"], 1.0) for row in known]
+    found = confusion(truth, [ratio < ESSENTIAL_BELOW for ratio in ratios])
+    return {
+        "value": round(found.mcc, 3),
+        "unit": "MCC",
+        "auc": round(auc(truth, [-ratio for ratio in ratios]), 3),
+        "sensitivity": round(found.sensitivity, 3),
+        "specificity": round(found.specificity, 3),
+        "carbon_sources": sources,
+        "n": len(truth),
+    }
 
 
 def chosen_on_the_others(labels: Mapping[tuple[str, str], Mapping[str, Labels]]) -> Iterator[Record]:
@@ -319,6 +374,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder that keeps carvings")
     parser.add_argument("--json", type=Path, help="file for the records")
     parser.add_argument("--rules", type=Path, help="`results` of a finished project of the six")
+    parser.add_argument("--fitness", type=Path, help="log2 fitness of E. coli's genes by carbon source, CSV")
     parser.add_argument("--carve", nargs=4, metavar=("NAME", "ENGINE", "HITS", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.carve:
@@ -330,7 +386,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = arguments.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        made = rules(chosen, arguments.rules) if arguments.rules else bench(chosen, arguments.hits, work)
+        if arguments.rules:
+            made = rules(chosen, arguments.rules, arguments.fitness)
+        else:
+            made = bench(chosen, arguments.hits, work)
         for found in made:
             print(json.dumps(found), flush=True)
             records.append(found)
