@@ -164,7 +164,7 @@ def test_measured_growth_is_met_and_each_change_listed(textbook: Network) -> Non
         if row["what"] == "kcat":
             kcat = now[row["reaction"], row["direction"], tuple(row["genes"])]
             assert kcat["kcat_per_s"] == pytest.approx(row["after"])
-            assert row["after"] > row["before"] and "tuned by map" in kcat["source"]
+            assert row["after"] > row["before"] and "tuned by joint" in kcat["source"]
 
 
 def test_draws_of_a_genome_of_measured_growth_grow_as_measured(textbook: Network) -> None:

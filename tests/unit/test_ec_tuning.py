@@ -32,7 +32,8 @@ def chain(sds: tuple[float, float] = (1.0, 0.5)):
 
 def test_most_probable_change_meets_the_pool_and_its_optimality_condition() -> None:
     used, sd = np.array([10.0, 100.0, 5.0, 1.0]), np.array([2.0, 1.0, 0.5, 0.0])
-    x = map_change(used, sd, 60.0)
+    x, pool = map_change(used, sd, 60.0, 60.0)
+    assert pool == 60.0
     assert used @ np.exp(-x) == pytest.approx(60.0, rel=1e-9)
     assert x[3] == 0.0
     # stationarity: x / s^2 is proportional to what is still used
@@ -47,23 +48,56 @@ def test_most_probable_change_meets_the_pool_and_its_optimality_condition() -> N
 
 
 def test_kcats_without_error_cannot_be_moved() -> None:
-    assert map_change(np.array([10.0]), np.array([0.0]), 5.0) is None
+    assert map_change(np.array([10.0]), np.array([0.0]), 5.0, 5.0) is None
+    assert map_change(np.array([10.0]), np.array([0.0]), 5.0, 9.0) is None
 
 
-def test_the_pool_is_fitted_first_and_nothing_else_where_that_does() -> None:
+def test_pool_and_kcats_go_to_their_posterior_mode_together() -> None:
+    used, sd, expected, largest = np.array([40.0, 60.0, 25.0]), np.array([2.0, 1.0, 0.0]), 50.0, 100.0
+    pool_sd = np.log(largest / expected) / 2
+
+    def improbability(x: np.ndarray, pool: float) -> float:
+        return float((x[:2] ** 2 / sd[:2] ** 2).sum() + (np.log(pool / expected) / pool_sd) ** 2)
+
+    x, pool = map_change(used, sd, expected, largest)
+    assert expected < pool < largest and used @ np.exp(-x) == pytest.approx(pool, rel=1e-9)
+    random = np.random.default_rng(0)
+    for _ in range(500):
+        other = np.append(np.maximum(x[:2] + random.normal(0, 0.2, 2), 0.0), 0.0)
+        needed = float(used @ np.exp(-other))
+        if needed <= largest:
+            assert improbability(other, max(needed, expected)) >= improbability(x, pool) - 1e-9
+
+
+def test_the_pool_goes_no_further_than_is_plausible_and_carries_all_where_kcats_are_exact() -> None:
+    x, pool = map_change(np.array([1000.0]), np.array([0.1]), 50.0, 60.0)
+    assert pool == 60.0 and 1000.0 * np.exp(-x[0]) == pytest.approx(60.0)
+    x, pool = map_change(np.array([80.0]), np.array([0.0]), 50.0, 100.0)
+    assert x.tolist() == [0.0] and pool == pytest.approx(80.0)
+
+
+def test_with_map_the_pool_is_fitted_first_and_nothing_else_where_that_does() -> None:
     network, enzymes, kcats = chain()
-    tuned = tune(PoolProgram(network), enzymes, kcats, 22.0, (11.0, 44.0), 3.0)
+    tuned = tune(PoolProgram(network), enzymes, kcats, 22.0, (11.0, 44.0), 3.0, "map")
     assert tuned.pool == pytest.approx(33.0)  # 3 1/h at 11 mg h/mmol
     assert tuned.growth == pytest.approx(3.0)
     assert [(c.enzyme, c.before, c.method) for c in tuned.changes] == [(-1, 22.0, "least_pool")]
     np.testing.assert_array_equal(tuned.kcats.log10, kcats.log10)
 
 
-@pytest.mark.parametrize("method", ["map", "annealing"])
+def test_together_the_pool_rises_less_and_kcats_do_the_rest() -> None:
+    network, enzymes, kcats = chain()
+    tuned = tune(PoolProgram(network), enzymes, kcats, 22.0, (11.0, 44.0), 3.0)
+    assert 22.0 < tuned.pool < 33.0 and tuned.growth == pytest.approx(3.0, rel=1e-6)
+    assert [(c.enzyme, c.method) for c in tuned.changes] == [(-1, "least_pool"), (0, "joint"), (1, "joint")]
+    assert "22 expected" in tuned.changes[1].reason
+
+
+@pytest.mark.parametrize("method", ["joint", "map", "annealing"])
 def test_kcats_are_raised_where_no_plausible_pool_is_enough(method: str) -> None:
     network, enzymes, kcats = chain()
     tuned = tune(PoolProgram(network), enzymes, kcats, 22.0, (11.0, 44.0), 8.0, method)
-    assert tuned.growth == pytest.approx(8.0, rel=1e-6 if method == "map" else 0.05)
+    assert tuned.growth == pytest.approx(8.0, rel=0.05 if method == "annealing" else 1e-6)
     assert tuned.pool <= 44.0 + 1e-9
     moved = {change.enzyme: change for change in tuned.changes if change.enzyme >= 0}
     assert moved[1].after > moved[1].before == pytest.approx(1.0)
@@ -120,7 +154,7 @@ def test_draws_told_of_a_measured_rate_all_grow_so_and_change_no_more_than_they_
     network, enzymes, kcats = chain()
     program, limits, target = PoolProgram(network), (11.0, 44.0), 8.0
     log10 = draw_log10_kcats(kcats, gene_clusters(enzymes.genes), 16, seed=1)
-    condition = to_measured(program, enzymes, kcats, 22.0, limits, target)
+    condition = to_measured(program, enzymes, kcats, 22.0, limits, target, "map")
     draws = solve_draws(program, enzymes, log10, 22.0, condition)
     assert draws.growth == pytest.approx(np.full(16, target), rel=1e-6)
     needed = target * (10.0 / 10.0**log10).sum(axis=1)

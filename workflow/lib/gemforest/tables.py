@@ -501,7 +501,7 @@ _DECLARED = [
                 column("genes", TEXTS, "subunits of the enzyme"),
                 column("before", pa.float64(), "value before, in mg gDW^-1 or s^-1"),
                 column("after", pa.float64(), "value after"),
-                column("method", pa.string(), "least_pool | map | annealing"),
+                column("method", pa.string(), "least_pool | joint | map | annealing"),
                 column("reason", pa.string(), "why it was changed"),
             ]
         ),

@@ -43,7 +43,7 @@ from gemforest.kinetics.readers import read_kcats, read_measurements
 from gemforest.kinetics.sources import TIERS, Genome, Kcats, Knowledge, find_kcats, structured
 from gemforest.kinetics.structures import RESOURCE as COMPOUND_STRUCTURES
 from gemforest.kinetics.structures import read_structures
-from gemforest.kinetics.tuning import Tuned, to_measured, tune, used_protein
+from gemforest.kinetics.tuning import ANNEALING, MAP, Tuned, to_measured, tune, used_protein
 from gemforest.ledger import Reason
 from gemforest.lp import Status
 from gemforest.media import Media, exchange_bounds, media_digests, read_media
@@ -163,10 +163,13 @@ def _solve(task: Task, network: Network, enzymes: Enzymes, kcats: Kcats) -> _Fou
     target = _measured_growth(task)
     tuned = condition = None
     believed = kcats
-    if target is not None and task.parameters["kinetics.tuning"] != "off":
+    method = task.parameters["kinetics.tuning"]
+    if target is not None and method != "off":
         limits = pool * min(factors), pool * max(factors)
-        condition = to_measured(program, enzymes, kcats, pool, limits, target)
-        tuned = tune(program, enzymes, kcats, pool, limits, target, task.parameters["kinetics.tuning"])
+        # Each draw is tuned too, and annealing has no optimum that they could share.
+        of_draws = MAP if method == ANNEALING else method
+        condition = to_measured(program, enzymes, kcats, pool, limits, target, of_draws)
+        tuned = tune(program, enzymes, kcats, pool, limits, target, method)
         kcats, pool = tuned.kcats, tuned.pool
     costs = reaction_costs(enzymes, enzyme_costs(enzymes.mass, kcats.log10), n)
     program.set_costs(costs, pool)
@@ -637,7 +640,7 @@ def _versions(_context: Context) -> dict[str, str]:
 
 STAGE = Stage(
     name="kinetics",
-    version=3,
+    version=4,
     reads=("model_reactions", "drafts", "proteins", "gene_reactions"),
     writes=TABLES_WRITTEN,
     parameters=(

@@ -1,13 +1,15 @@
-"""Making a model grow as fast as its organism was seen to: the pool first, then kcats, each change with its reason.
+"""Making a model grow as fast as its organism was seen to: pool and kcats, each change with its reason.
 
-The least protein that carries the measured growth is one linear program; where it lies within the plausible pool, the
-pool takes that value (growth is concave in the pool, so this is where bisection would end). Where even the largest
-plausible pool is too small, kcats are raised to their posterior mode: with used protein u_j and prior sd s_j of ln kcat
+The least protein that carries the measured growth is one linear program; where it lies below the pool, the pool takes
+that value (growth is concave in the pool, so this is where bisection would end). Where the pool is too small, it and
+the kcats go to their posterior mode together (`joint`): with used protein u_j, prior sd s_j of ln kcat and s of ln pool
 
-    minimise sum x_j^2 / (2 s_j^2)  subject to  sum u_j exp(-x_j) <= P,
+    minimise sum x_j^2 / (2 s_j^2) + d^2 / (2 s^2)  subject to  sum u_j exp(-x_j) <= P exp(d),
 
-whose solution is x_j = W(lambda s_j^2 u_j), W Lambert's function (Corless et al., Adv. Comput. Math. 5, 329, 1996),
-with the one lambda at which the pool is met. Large users with uncertain kcats move most; exact ones do not move.
+whose solution is x_j = W(lambda s_j^2 u_j) and d = -W(-lambda s^2 P), W Lambert's function (Corless et al., Adv.
+Comput. Math. 5, 329, 1996), with the one lambda at which the pool is met. The largest plausible pool is taken to be two
+standard deviations off, and d goes no further. Large users with uncertain kcats move most; exact ones do not move.
+`map` fits the pool first, and raises kcats only where even the largest plausible pool is too small.
 
 `annealing` is for comparison with tools that anneal: random steps of the largest users' kcats, accepted by Metropolis'
 rule on misfit plus the same prior. It has no optimum to reach and takes a program per step.
@@ -26,7 +28,9 @@ from gemforest.kinetics.ecmodel import PoolProgram
 from gemforest.kinetics.sources import Kcats
 from gemforest.lp import Status
 
-MAP, ANNEALING, LEAST_POOL = "map", "annealing", "least_pool"
+JOINT, MAP, ANNEALING, LEAST_POOL = "joint", "map", "annealing", "least_pool"
+LARGEST_POOL_SDS = 2.0
+"""Standard deviations between the pool and the largest plausible one (ln)."""
 # What moves less than this (ln) is rounding.
 SMALLEST_CHANGE = 1e-9
 _ANNEALED, _STEPS, _STEP_SD, _FIRST_TEMPERATURE, _MISFIT = 30, 100, 0.5, 1.0, 0.02
@@ -74,7 +78,7 @@ def tune(
     pool: float,
     limits: tuple[float, float],
     target: float,
-    method: str = MAP,
+    method: str = JOINT,
     seed: int = 0,
 ) -> Tuned:
     """Bring growth to a measured rate.
@@ -86,7 +90,7 @@ def tune(
     target
         Measured growth, h^-1.
     method
-        `map` or `annealing`, for what the pool alone cannot do.
+        `joint`; `map` or `annealing`, for what the largest plausible pool alone cannot do.
     """
     n = len(program.network.reactions)
     costs = _costs(enzymes, kcats.log10, n)
@@ -98,21 +102,26 @@ def tune(
         return Tuned(kcats, pool, before, (), verdict)
     changes: list[Change] = []
     reason = f"growth {before:.4g} 1/h, measured {target:.4g} 1/h"
-    if cheapest.used > limits[1]:
+    if cheapest.used > (pool if method == JOINT else limits[1]):
+        enough = limits[1]
         if method == ANNEALING:
             moved = annealed(program, enzymes, kcats, limits[1], target, seed)
         else:
             used = used_protein(costs, cheapest.fluxes, len(enzymes))
-            moved = map_change(used, kcats.sd * np.log(10.0), limits[1])
+            own = (pool, limits[1]) if method == JOINT else (limits[1], limits[1])
+            change = map_change(used, kcats.sd * np.log(10.0), *own)
+            moved, enough = change if change else (None, enough)
         if moved is None:
             verdict = f"{target:.4g} 1/h needs {cheapest.used:.4g} mg/gDW, and kcats stated without error hold it there"
             return Tuned(kcats, pool, before, (), verdict)
         why = f"{reason}; {cheapest.used:.4g} mg/gDW needed where {limits[1]:.4g} are plausible"
+        if method == JOINT:
+            why += f" and {pool:.4g} expected"
         for e in np.flatnonzero(np.abs(moved) > SMALLEST_CHANGE):
             old = 10.0 ** kcats.log10[e]
             changes.append(Change(int(e), float(old), float(old * np.exp(moved[e])), method, why))
         kcats = _moved(kcats, moved, method)
-        program.set_costs(_costs(enzymes, kcats.log10, n), limits[1])
+        program.set_costs(_costs(enzymes, kcats.log10, n), enough)
         cheapest = program.least_protein(target)
     found = float(np.clip(cheapest.used, *limits)) if cheapest.status is Status.OPTIMAL else limits[1]
     if abs(found - pool) > 1e-9 * pool:
@@ -126,12 +135,18 @@ def tune(
 
 
 def to_measured(
-    program: PoolProgram, enzymes: Enzymes, kcats: Kcats, pool: float, limits: tuple[float, float], target: float
+    program: PoolProgram,
+    enzymes: Enzymes,
+    kcats: Kcats,
+    pool: float,
+    limits: tuple[float, float],
+    target: float,
+    method: str = JOINT,
 ) -> Callable[[np.ndarray], tuple[np.ndarray, float]]:
     """From a draw of log10 kcats (e) to the most probable ones beside it, and the pool, that grow as measured."""
 
     def conditioned(draw: np.ndarray) -> tuple[np.ndarray, float]:
-        found = tune(program, enzymes, replace(kcats, log10=draw), pool, limits, target, MAP)
+        found = tune(program, enzymes, replace(kcats, log10=draw), pool, limits, target, method)
         return found.kcats.log10, found.pool
 
     return conditioned
@@ -149,8 +164,8 @@ def used_protein(costs: Costs, fluxes: np.ndarray, e: int) -> np.ndarray:
     return used
 
 
-def map_change(used: np.ndarray, sd: np.ndarray, pool: float) -> np.ndarray | None:
-    """Most probable change of ln kcat (e) that brings the used protein down to the pool; None where none does.
+def map_change(used: np.ndarray, sd: np.ndarray, pool: float, largest: float) -> tuple[np.ndarray, float] | None:
+    """Most probable change of ln kcat (e), and the pool, with which the used protein fits; None where none does.
 
     Parameters
     ----------
@@ -158,29 +173,38 @@ def map_change(used: np.ndarray, sd: np.ndarray, pool: float) -> np.ndarray | No
         e, protein bound at the wanted fluxes, mg gDW^-1; its sum is above the pool.
     sd
         e, prior standard deviation of ln kcat.
+    pool, largest
+        Expected and largest plausible pool, mg gDW^-1; where they are equal the pool stays.
     """
     weight = sd**2 * used
-    if used[weight <= 0.0].sum() >= pool:
+    if used[weight <= 0.0].sum() >= largest:
         return None
+    pool_weight = (np.log(largest / pool) / LARGEST_POOL_SDS) ** 2 * pool
 
     def change(scale: float) -> np.ndarray:
         return np.asarray(lambertw(scale * weight).real)
 
-    def bound(scale: float) -> float:
-        return float(used @ np.exp(-change(scale)))
+    def pool_at(scale: float) -> float:
+        # Beyond 1/e every larger pool is more probable than the smaller one with slower enzymes.
+        if scale * pool_weight >= 1.0 / np.e:
+            return largest
+        return min(largest, pool * float(np.exp(-lambertw(-scale * pool_weight).real)))
+
+    def fits(scale: float) -> bool:
+        return float(used @ np.exp(-change(scale))) <= pool_at(scale)
 
     high = 1.0
-    while bound(high) > pool:
+    while not fits(high):
         high *= 4.0
         if high > 1e30:
             return None
     low = 0.0
     for _ in range(_ROUNDS):
         middle = (low + high) / 2.0
-        low, high = (middle, high) if bound(middle) > pool else (low, middle)
+        low, high = (low, middle) if fits(middle) else (middle, high)
         if high - low <= 1e-14 * high:
             break
-    return change(high)
+    return change(high), pool_at(high)
 
 
 def annealed(
