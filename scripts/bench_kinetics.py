@@ -81,6 +81,7 @@ class Setting:
     quick: bool
     without_ecoli: Path | None
     draws: int
+    permutations: int = 3
     sets: tuple[str, ...] = ()
 
     @property
@@ -163,7 +164,7 @@ def sources(setting: Setting) -> dict[str, np.ndarray]:
     }
     if setting.without_ecoli:
         found["predicted_without_ecoli"] = predicted(setting.without_ecoli).log10
-    for k in range(1 if setting.quick else 3):
+    for k in range(1 if setting.quick else setting.permutations):
         found[f"predicted_permuted_{k}"] = random.permutation(kcats.log10)
     return {name: log10 for name, log10 in found.items() if not setting.sets or name in setting.sets}
 
@@ -671,6 +672,7 @@ def main() -> None:
     parser.add_argument("--project", type=Path, help="a finished project")
     parser.add_argument("--without-ecoli", type=Path, help="folder of a predictor trained without E. coli")
     parser.add_argument("--draws", type=int, default=32, help="draws of the predictor's error (growth)")
+    parser.add_argument("--permutations", type=int, default=3, help="permutations of the predicted kcats")
     parser.add_argument("--sets", default="", help="sets of kcats, separated by commas; all by default")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
@@ -682,7 +684,10 @@ def main() -> None:
         return
     sets = tuple(arguments.sets.split(",")) if arguments.sets else ()
     draws = min(8, arguments.draws) if arguments.quick else arguments.draws
-    setting = Setting(arguments.data, arguments.project, arguments.quick, arguments.without_ecoli, draws, sets)
+    permutations = arguments.permutations
+    setting = Setting(
+        arguments.data, arguments.project, arguments.quick, arguments.without_ecoli, draws, permutations, sets
+    )
     records = []
     for name, bench in BENCHES.items():
         if name.startswith(arguments.only):
