@@ -61,6 +61,7 @@ ODDS = {"strong": 2.0, "near": 1.5, "weak": -1.0, "a": 1.0, "b": 3.0, "a2": -2.0
         ("(a2 and b) or strong", {"strong"}),
         ("(a or a2) and b", {"a", "b"}),  # one subunit's alternatives are judged among themselves
         ("unknown1 or unknown2", {"unknown1", "unknown2"}),
+        ("a or (a and b)", {"a", "b"}),
         ("spontaneous or weak", {"spontaneous", "weak"}),
         ("", set()),
     ],
@@ -77,6 +78,26 @@ def test_the_best_isozyme_stays_and_a_wider_limit_leaves_out_no_more(odds: list[
     )
     assert max(known, key=lambda gene: known[gene]) in narrow
     assert narrow <= wide
+
+
+@pytest.mark.parametrize(
+    ("gpr", "whole"),
+    [
+        ("g1 or (g1 and g2)", "g1 and g2"),
+        ("(g1 and g2) or (g1 and g2 and g3) or g4", "(g1 and g2 and g3) or g4"),
+        ("(g1 and g2) or (g2 and g3)", "(g1 and g2) or (g2 and g3)"),
+        ("g5 and (g1 or (g1 and g2))", "g5 and g1 and g2"),
+        ("g1 or ((g1 or g3) and g2)", "g1 or ((g1 or g3) and g2)"),  # not one complex, left as it is
+    ],
+)
+def test_of_a_complex_and_a_part_of_it_the_whole_stays(gpr: str, whole: str) -> None:
+    found, expected = parse_gpr(without_weak_isozymes(gpr, {}, 1.0)), parse_gpr(whole)
+    genes = sorted(genes_of(parse_gpr(gpr)))
+    for lost in genes:
+        assert works(found, lambda gene, lost=lost: gene != lost) == works(
+            expected, lambda gene, lost=lost: gene != lost
+        )
+    assert genes_of(found) == genes_of(expected)
 
 
 def test_log_odds_are_told_by_reaction_and_gene() -> None:

@@ -2,7 +2,8 @@
 
 CarveMe's rules name one gene of the genome per database gene. So distant relatives, which often do something else,
 stand as isozymes beside the enzyme, and it looks dispensable: `without_weak_isozymes` leaves out the alternatives whose
-log-odds (`gene_reactions`) fall short of the best one's. And a second copy of an enzyme is lost, and the first looks
+log-odds (`gene_reactions`) fall short of the best one's. Where one model names a complex and another a part of it, the
+other subunits look dispensable: the whole stays. And a second copy of an enzyme is lost, and the first looks
 essential: with `with_paralogs` every gene whose call for the reaction was accepted joins the rule, as an isozyme where
 the rule knows no complex, in a complex beside the subunit that the same database gene speaks for. A gene that fits no
 subunit is left out: as an isozyme it would claim to do the work of the whole complex.
@@ -67,19 +68,19 @@ def call_log_odds(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, floa
 
 
 def without_weak_isozymes(gpr: str, log_odds: Mapping[str, float], within: float) -> str:
-    """A rule without the alternatives that are less likely than the best one by more than `within`.
+    """A rule without alternatives that are less likely than the best one by more than `within`, or part of another one.
 
     Parameters
     ----------
     log_odds
         Gene to its log-odds of doing the reaction; a complex has the mean of its subunits'.
     within
-        Natural log-odds, 0 or more; the best alternative always stays.
+        Natural log-odds, 0 or more; the best alternative stays, or the complex that it is part of.
     """
     rule = parse_gpr(gpr)
     if rule is None or SPONTANEOUS in genes_of(rule):
         return gpr
-    kept = _likely(rule, log_odds, within)
+    kept = _whole(_likely(rule, log_odds, within))
     return gpr if kept == rule else gpr_text(kept)
 
 
@@ -92,6 +93,29 @@ def _likely(rule: Rule, log_odds: Mapping[str, float], within: float) -> Rule:
         least = max(strengths) - within
         children = [child for child, strength in zip(children, strengths, strict=True) if strength >= least]
     return gate(rule.operator, children)
+
+
+def _whole(rule: Rule) -> Rule:
+    """A rule without alternatives whose subunits are some of another alternative's."""
+    if not isinstance(rule, Gate):
+        return rule
+    children = [_whole(child) for child in rule.children]
+    if rule.operator == "or":
+        complexes = [_subunits(child) for child in children]
+        children = [
+            child
+            for child, own in zip(children, complexes, strict=True)
+            if own is None or not any(other is not None and own < other for other in complexes)
+        ]
+    return gate(rule.operator, children)
+
+
+def _subunits(rule: Rule) -> frozenset[str] | None:
+    """Genes of a complex or a single enzyme; None where a subunit has alternatives."""
+    if not isinstance(rule, Gate):
+        return frozenset({rule})
+    genes = frozenset(child for child in rule.children if not isinstance(child, Gate))
+    return genes if rule.operator == "and" and len(genes) == len(rule.children) else None
 
 
 def _strength(rule: Rule, log_odds: Mapping[str, float]) -> float:
