@@ -62,6 +62,12 @@ def test_a_reaction_with_evidence_is_explained_by_gene_hit_score_and_rule(contex
     assert [stage for stage, _ in told.steps] == ["homology", "evidence", "draft", "gapfill", "model"]
 
 
+def test_genes_that_the_draft_left_out_of_the_rule_are_named(context):
+    put(context, "reaction_scores", {"reaction": "PFK", "score": 650.0, "gpr": "(b3916 or b1723)"})
+    put(context, "draft_reactions", {"reaction": "PFK", "in_draft": True, "why": "evidence", "gpr": "b3916"})
+    assert "rule without b1723: others fit better" in str(explain(context, "ecoli", "PFK"))
+
+
 def test_a_filled_reaction_is_explained_by_its_medium_and_what_it_unblocks(context):
     told = explain(context, "ecoli", "TKT1")
     assert told.in_model is True and "M9" in told.verdict

@@ -38,6 +38,11 @@ def test_the_case_of_a_gene_lists_its_calls_best_first_with_evidence_and_whether
     assert "not in the model" in told[4] and "rejected: below threshold" in told[4]
 
 
+def test_a_gene_that_the_models_rule_does_without_is_told_so(project) -> None:
+    put(project, "model_reactions", {"reaction": "PFK", "origin": "draft", "gpr": "b1723"})
+    assert "accepted, single_source, in the model without this gene" in explain_any(project, "ecoli", "b3916")
+
+
 def test_a_gene_of_which_nothing_is_known_is_said_to_be_none_of_these(project) -> None:
     assert "none of the reactions" in explain_any(project, "ecoli", "b0001")
 

@@ -20,12 +20,14 @@ import pyarrow.compute as pc
 
 from gemforest.carveme_files import carveme_data
 from gemforest.errors import InputError
+from gemforest.gprs import genes_of, parse_gpr
 from gemforest.plan import plan_folder
 from gemforest.stage import Context
 from gemforest.tables import TABLES
 from gemforest.universe import load_universe
 
 MOST_HITS_SHOWN = 8
+MOST_GENES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,8 @@ def _steps(found: Findings) -> list[tuple[str, str]]:
     if found.scores is not None:
         steps.append(("evidence", "\n".join(map(_score_text, found.scores)) or "no score"))
     if found.draft is not None:
-        steps.append(("draft", "\n".join(map(_draft_text, found.draft)) or "not among the reactions looked at"))
+        told = [_draft_text(row, _left_out(found.scores, row)) for row in found.draft]
+        steps.append(("draft", "\n".join(told) or "not among the reactions looked at"))
     if found.fills is not None:
         steps.append(("gapfill", "\n".join(map(_fill_text, found.fills)) or "not added"))
     if found.model is not None:
@@ -230,11 +233,18 @@ def _score_text(row: dict[str, Any]) -> str:
     return _joined(parts)
 
 
-def _draft_text(row: dict[str, Any]) -> str:
+def _draft_text(row: dict[str, Any], left_out: Sequence[str]) -> str:
     parts = ["kept" if row["in_draft"] else "not kept", f"because of {row['why']}" if row["why"] else ""]
     parts += [f"direction {row['direction']}" if row["direction"] else ""]
     parts += [f"serves {', '.join(row['serves'][:8])}" if row["serves"] else ""]
+    parts += [f"rule without {', '.join(left_out[:MOST_GENES_SHOWN])}: others fit better" if left_out else ""]
     return _joined([*parts, _number("in this share of the ensemble", row["frequency"])])
+
+
+def _left_out(scores: Sequence[dict[str, Any]] | None, draft: dict[str, Any]) -> list[str]:
+    """Genes of the evidence's rule that the draft's rule does without (`draft.isozymes_within`)."""
+    named = {gene for row in scores or () for gene in genes_of(parse_gpr(row["gpr"] or ""))}
+    return sorted(named - genes_of(parse_gpr(draft["gpr"] or ""))) if draft["gpr"] else []
 
 
 def _fill_text(row: dict[str, Any]) -> str:

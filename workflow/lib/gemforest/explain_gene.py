@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from gemforest.errors import InputError
 from gemforest.explain import did_you_mean, explain, rows_of, shard_of
+from gemforest.gprs import genes_of, parse_gpr
 from gemforest.stage import Context
 
 MOST_CALLS_SHOWN = 12
@@ -49,9 +50,9 @@ def explain_gene(context: Context, genome_id: str, gene_id: str) -> str:
     mine = calls.filter(pc.equal(calls["gene_id"], gene_id)).sort_by([("probability", "descending")])
     rows = mine.to_pylist()
     lines.append(f"  verdict   {_verdict(rows)}")
-    kept = _in_model(context, shard, genome_id)
+    rules = _rules_of_model(context, shard, genome_id)
     for row in rows[:MOST_CALLS_SHOWN]:
-        lines += [f"  {line}" for line in _call(row, kept)]
+        lines += [f"  {line}" for line in _call(row, rules)]
     if len(rows) > MOST_CALLS_SHOWN:
         lines.append(f"  and {len(rows) - MOST_CALLS_SHOWN} more calls, all less probable")
     proposed = rows_of(context, "dark_enzymes", shard, genome_id)
@@ -90,8 +91,8 @@ def _none(row: dict[str, Any]) -> str:
     return f"none of these {row['none_of_these']:.2f}"
 
 
-def _call(row: dict[str, Any], kept: frozenset[str] | None) -> list[str]:
-    where = "" if kept is None else ", in the model" if row["reaction"] in kept else ", not in the model"
+def _call(row: dict[str, Any], rules: dict[str, str] | None) -> list[str]:
+    where = "" if rules is None else f", {_where(row, rules)}"
     head = f"{row['reaction']:<14} probability {row['probability']:.2f}, {row['decision']}, {row['conflict']}{where}"
     return [head, *(f"    {_item(item)}" for item in row["evidence"])]
 
@@ -112,6 +113,17 @@ def _item(item: dict[str, Any]) -> str:
     return ": ".join(parts[:2]) + f"; {parts[-1]}" if len(parts) > 2 else "; ".join(parts)
 
 
-def _in_model(context: Context, shard: str, genome_id: str) -> frozenset[str] | None:
+def _where(row: dict[str, Any], rules: dict[str, str]) -> str:
+    """Whether the model holds the reaction, and its rule the gene."""
+    rule = rules.get(row["reaction"])
+    if rule is None:
+        return "not in the model"
+    return "in the model" if row["gene_id"] in genes_of(parse_gpr(rule)) else "in the model without this gene"
+
+
+def _rules_of_model(context: Context, shard: str, genome_id: str) -> dict[str, str] | None:
+    """Reaction of the final model to its rule; None where there is no model."""
     rows = rows_of(context, "model_reactions", shard, genome_id)
-    return None if rows is None else frozenset(rows["reaction"].to_pylist())
+    if rows is None:
+        return None
+    return dict(zip(rows["reaction"].to_pylist(), (rule or "" for rule in rows["gpr"].to_pylist()), strict=True))
