@@ -7,7 +7,7 @@ Parts: `benchmark` (CarveMe's six: Biolog and essentiality), `growth` (six organ
 the folder with `phenotypes/` and `genomes/`), `throughput` (ledgers of both, and of eight more genomes). Variants run
 the product's own stages in project folders under --work, which are taken up again; stages that a variant shares with
 the default are copied from it. The peer is `carveme`: CarveMe 1.6.6's carving and gap-fill with SCIP on the same hits,
-from the same run. --quick: two organisms of each. Differences carry the 95 % interval of a paired bootstrap, over
+from the same run; *E. coli* also has a curated model beside it. --quick: two organisms of each. Differences carry the 95 % interval of a paired bootstrap, over
 labels on the benchmark and over organisms on growth. In `growth`, FBA and the growth score know no label; the default
 call was fitted on these organisms, so what it says of organisms that it has not seen is its leave-one-organism-out mean
 (`scripts/fit_growth_calls.py`).
@@ -24,7 +24,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ CARVEME_THRESHOLD = 0.1
 """Growth from which CarveMe's paper calls growth on plates."""
 FURTHER = "further"
 MORE_GENOMES = 8
+CURATED = {"ecol": "iJO1366"}
+"""Models that come inside cobra."""
 QUICK = {"M_genitalium_G37", "Ecoli_K12_MG1655", "Koxy", "psRCH2"}
 Record = dict[str, Any]
 
@@ -124,6 +126,24 @@ def benchmark(work: Path, organisms: list[Organism], variants: list[str], cores:
     for task, variant in list(labels):
         if variant != "default":
             yield from beside(task, variant, labels[task, "default"], labels[task, variant])
+    for organism in organisms:
+        if organism.short in CURATED:
+            yield from beside_curated(organism, {task: found for (task, v), found in labels.items() if v == "default"})
+
+
+def beside_curated(organism: Organism, ours: Mapping[str, Mapping[str, Labels]]) -> Iterator[Record]:
+    """The default beside a model that people curated, on the same labels: what is within reach."""
+    name, package = CURATED[organism.short], util.find_spec("cobra")
+    assert package is not None and package.origin is not None, "cobra is not installed"
+    network = read_sbml(Path(package.origin).parent / "data" / f"{name}.xml.gz")
+    theirs = {
+        "Biolog": biolog(organism, network, THRESHOLD),
+        "Biolog at 0.1 1/h": biolog(organism, network, CARVEME_THRESHOLD),
+        "essentiality": essentiality(organism, network),
+    }
+    for task, answers in theirs.items():
+        what = f"{task} {organism.short} MCC, default against {name}, curated"
+        yield {"what": what, "peer": name} | compared(ours[task][organism.short], answers)
 
 
 def beside(task: str, peer: str, ours: Mapping[str, Labels], theirs: Mapping[str, Labels]) -> Iterator[Record]:
