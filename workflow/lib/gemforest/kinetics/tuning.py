@@ -102,21 +102,21 @@ def tune(
         return Tuned(kcats, pool, before, (), verdict)
     changes: list[Change] = []
     reason = f"growth {before:.4g} 1/h, measured {target:.4g} 1/h"
-    if cheapest.used > (pool if method == JOINT else limits[1]):
+    expected = min(pool, limits[1]) if method == JOINT else limits[1]
+    if cheapest.used > expected:
         enough = limits[1]
         if method == ANNEALING:
             moved = annealed(program, enzymes, kcats, limits[1], target, seed)
         else:
             used = used_protein(costs, cheapest.fluxes, len(enzymes))
-            own = (pool, limits[1]) if method == JOINT else (limits[1], limits[1])
-            change = map_change(used, kcats.sd * np.log(10.0), *own)
+            change = map_change(used, kcats.sd * np.log(10.0), expected, limits[1])
             moved, enough = change if change else (None, enough)
         if moved is None:
             verdict = f"{target:.4g} 1/h needs {cheapest.used:.4g} mg/gDW, and kcats stated without error hold it there"
             return Tuned(kcats, pool, before, (), verdict)
         why = f"{reason}; {cheapest.used:.4g} mg/gDW needed where {limits[1]:.4g} are plausible"
         if method == JOINT:
-            why += f" and {pool:.4g} expected"
+            why += f" and {expected:.4g} expected"
         for e in np.flatnonzero(np.abs(moved) > SMALLEST_CHANGE):
             old = 10.0 ** kcats.log10[e]
             changes.append(Change(int(e), float(old), float(old * np.exp(moved[e])), method, why))
@@ -185,7 +185,7 @@ def map_change(used: np.ndarray, sd: np.ndarray, pool: float, largest: float) ->
         return np.asarray(lambertw(scale * weight).real)
 
     def pool_at(scale: float) -> float:
-        # Beyond 1/e every larger pool is more probable than the smaller one with slower enzymes.
+        # Beyond 1/e a larger pool is always more probable than still faster enzymes.
         if scale * pool_weight >= 1.0 / np.e:
             return largest
         return min(largest, pool * float(np.exp(-lambertw(-scale * pool_weight).real)))
