@@ -6,8 +6,8 @@
 Parts: `benchmark` (CarveMe's six: Biolog and essentiality), `growth` (six organisms of Price et al. 2018; needs --data,
 the folder with `phenotypes/` and `genomes/`), `throughput` (ledgers of both, and of eight more genomes). Variants run
 the product's own stages in project folders under --work, which are taken up again; stages that a variant shares with
-the default are copied from it. The peer is `carveme`: CarveMe 1.6.6's carving and gap-fill with SCIP on the same hits,
-from the same run; *E. coli* also has a curated model beside it. --quick: two organisms of each. Differences carry the
+the default are copied from it. The peer is `carveme`: CarveMe 1.6.6's carving and gap-fill (its own 0.1 1/h) with SCIP
+on the same hits, from the same run; *E. coli* also has a curated model beside it. --quick: two organisms of each. Differences carry the
 95 % interval of a paired bootstrap, over labels on the benchmark and over organisms on growth. In `growth`, FBA and the
 growth score know no label; the default call was fitted on these organisms, so what it says of organisms that it has not
 seen is its leave-one-organism-out mean
@@ -51,7 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "all_isozymes": {"draft": {"isozymes_within": None}},
     PEER: {
         "draft": {"engine": "carveme", "biomass": "universe", "isozymes_within": None},
-        "gapfill": {"engine": "carveme"},
+        "gapfill": {"engine": "carveme", "min_growth_per_h": 0.1},
     },
 }
 ENZYMES = "enzyme_constrained"
