@@ -6,11 +6,11 @@
 Parts: `benchmark` (CarveMe's six: Biolog and essentiality), `growth` (six organisms of Price et al. 2018; needs --data,
 the folder with `phenotypes/` and `genomes/`), `throughput` (ledgers of both, and of eight more genomes). Variants run
 the product's own stages in project folders under --work, which are taken up again; stages that a variant shares with
-the default are copied from it. The peer is `carveme`: CarveMe 1.6.6's carving and gap-fill (its own 0.1 1/h) with SCIP
-on the same hits, from the same run; *E. coli* also has a curated model beside it. --quick: two organisms of each. Differences carry the
-95 % interval of a paired bootstrap, over labels on the benchmark and over organisms on growth. In `growth`, FBA and the
-growth score know no label; the default call was fitted on these organisms, so what it says of organisms that it has not
-seen is its leave-one-organism-out mean
+the default are copied from it. The peer is `carveme`: CarveMe 1.6.6's carving and gap-fill (to its 0.1 1/h) with SCIP
+on the same hits, from the same run; *E. coli* also has a curated model beside it. --quick: two organisms of each.
+Differences carry the 95 % interval of a paired bootstrap, over labels on the benchmark and over organisms on growth. In
+`growth`, FBA and the growth score know no label; the default call was fitted on these organisms, so what it says of
+organisms that it has not seen is its leave-one-organism-out mean
 (`scripts/fit_growth_calls.py`).
 """
 
